@@ -1,0 +1,1 @@
+"""The command line: nouns read, verbs write; it sees only `lasthop.api.client`."""

@@ -1,0 +1,1 @@
+"""TOML to model: every mistake reported with its key, value and remedy."""

@@ -1,0 +1,1 @@
+"""The director process: picks the implementations and runs them."""

@@ -1,0 +1,1 @@
+"""The boundary to the kernel's data plane: programs, maps, pins and attachments."""

@@ -1,0 +1,1 @@
+"""The one owner of desired and observed state."""

@@ -1,0 +1,50 @@
+"""Connections as they are shown; the live ones are in the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HopName:
+    """A hop as a connection shows it."""
+
+    leg: str
+    mac: str
+    vlan: int | None
+    name: str
+    """The real server's name, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachWay:
+    """A count per direction."""
+
+    request: int
+    response: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionReport:
+    """One connection as `lasthop connections` shows it; addresses as the originator sent them."""
+
+    zone: str
+    protocol: str
+    source: str
+    source_port: int
+    """For ICMP echo: the identifier, in both port fields."""
+    destination: str
+    destination_port: int
+    state: str
+    assured: bool
+    service: str
+    """Empty for a connection to a real server's own address."""
+    real_server: str
+    forward_hop: HopName
+    last_hop: HopName
+    packets: EachWay
+    bytes: EachWay
+    """From the IP header on, as LVS counts."""
+    age_s: float
+    idle_s: float
+    expires_s: float

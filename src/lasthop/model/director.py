@@ -1,0 +1,81 @@
+"""The director's own settings: its name, how big the connection table is, and the time-outs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+DEFAULT_CONNECTIONS = 1_000_000
+
+
+class State(IntEnum):
+    """State of a connection.
+
+    Values 0-10 are LVS's ``IP_VS_TCP_S_*`` in the kernel's order
+    (net/netfilter/ipvs/ip_vs_proto_tcp.c); UDP and ICMP know a single state each.
+    """
+
+    NONE = 0
+    ESTABLISHED = 1
+    SYN_SENT = 2
+    SYN_RECV = 3
+    FIN_WAIT = 4
+    TIME_WAIT = 5
+    CLOSE = 6
+    CLOSE_WAIT = 7
+    LAST_ACK = 8
+    LISTEN = 9
+    SYNACK = 10
+    UDP = 11
+    ICMP = 12
+
+
+#: LVS: ``tcp_timeouts`` in ip_vs_proto_tcp.c, ``udp_timeouts`` in ip_vs_proto_udp.c, in seconds.
+#: LVS does not schedule ICMP echo; 60 s is twice nf_conntrack_icmp_timeout.
+LVS_TIMEOUTS: dict[State, float] = {
+    State.NONE: 2,
+    State.ESTABLISHED: 900,
+    State.SYN_SENT: 120,
+    State.SYN_RECV: 60,
+    State.FIN_WAIT: 120,
+    State.TIME_WAIT: 120,
+    State.CLOSE: 10,
+    State.CLOSE_WAIT: 60,
+    State.LAST_ACK: 30,
+    State.LISTEN: 120,
+    State.SYNACK: 120,
+    State.UDP: 300,
+    State.ICMP: 60,
+}
+
+#: Not shorter than nf_conntrack's defaults (Documentation/networking/nf_conntrack-sysctl.rst), so
+#: that a firewall never remembers a connection that the director has forgotten.
+#: NONE is a TCP packet without a state of its own: nf_conntrack_tcp_timeout_unacknowledged, 300 s.
+#: SYN_SENT and SYN_RECV are both nf_conntrack's SYN_SENT until a response is seen: 120 s.
+FIREWALL_SAFE_TIMEOUTS: dict[State, float] = LVS_TIMEOUTS | {
+    State.NONE: 300,
+    State.ESTABLISHED: 432_000,
+    State.SYN_RECV: 120,
+}
+
+PROFILES: dict[str, dict[State, float]] = {
+    "firewall-safe": FIREWALL_SAFE_TIMEOUTS,
+    "lvs": LVS_TIMEOUTS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds of silence after which a connection in each state is forgotten."""
+
+    profile: str = "firewall-safe"
+    seconds: dict[State, float] = field(default_factory=lambda: dict(FIREWALL_SAFE_TIMEOUTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Director:
+    """A machine's balancer; several may run on one host, told apart by name."""
+
+    name: str
+    connections: int = DEFAULT_CONNECTIONS
+    timeouts: Timeouts = field(default_factory=Timeouts)

@@ -1,0 +1,38 @@
+"""Real servers: the boxes that take the traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class RealServer:
+    """A firewall, or the next-hop router. Its name is the box's identity everywhere."""
+
+    name: str
+    address: Address
+    weight: int = 1
+    leg: str | None = None
+    """None: the leg whose subnet holds the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """A real server of one service as `lasthop servers` shows it."""
+
+    name: str
+    service: str
+    address: str
+    weight: int
+    effective_weight: int
+    health: str
+    """``up``, or ``unresolved`` while the kernel knows no MAC address for it."""
+    active: int
+    inactive: int
+    persistent: int
+    leg: str
+    mac: str
+    """Empty while unresolved."""

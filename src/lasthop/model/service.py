@@ -1,0 +1,62 @@
+"""Virtual services: what a mark leads to (an LVS fwmark service)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lasthop.model.real_server import RealServer
+    from lasthop.model.rule import Match
+
+
+class WhenEmpty(StrEnum):
+    """What happens to packets of a service that has no usable real server."""
+
+    DROP = "drop"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """Same client, same real server: LVS persistence templates."""
+
+    timeout: float = 360
+    """Seconds; restarted by each new connection of the client."""
+    prefix: int = 32
+    """Leading bits of the client's IPv4 address that tell clients apart (LVS: netmask)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A virtual service: real servers, how one is chosen, and which packets it gets."""
+
+    mark: int
+    matches: tuple[Match, ...]
+    real_servers: tuple[RealServer, ...]
+    scheduler: str = "wlc"
+    persistence: Persistence | None = None
+    when_empty: WhenEmpty = WhenEmpty.DROP
+
+    @property
+    def label(self) -> str:
+        """The service's name in output, as ipvsadm prints it: ``FWM 1``."""
+        return f"FWM {self.mark}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReport:
+    """A virtual service as `lasthop services` shows it."""
+
+    service: str
+    scheduler: str
+    persistence_s: float | None
+    when_empty: str
+    real_servers: int
+    usable: int
+    """Real servers that can be given new connections now."""
+    active: int
+    inactive: int
+    persistent: int
+    """Live persistence templates."""

@@ -1,0 +1,32 @@
+"""The director at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """What `lasthop status` shows."""
+
+    director: str
+    version: str
+    pid: int
+    uptime_s: float
+    kernel: str
+    configuration: str
+    """Path of the file it runs."""
+    legs: int
+    legs_up: int
+    services: int
+    real_servers: int
+    unresolved: list[str]
+    """Names of real servers without a MAC address."""
+    connections: int
+    connections_max: int
+    assured: int
+    hops: int
+    unexpected: dict[str, int]
+    """Counters that should be zero and are not."""
+    problems: list[str]
+    """Sentences about whatever needs an operator."""

@@ -1,0 +1,1 @@
+"""The boundary to netlink: links, addresses and neighbours of the network namespace the process is in."""

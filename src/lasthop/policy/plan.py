@@ -1,0 +1,113 @@
+"""The plan: what the data plane shall hold, in names and numbers a person can read.
+
+Owns the plan's types. How they are laid out in maps is `lasthop.dataplane`'s business; how they
+follow from configuration and observation is `lasthop.policy.compile`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lasthop.model.director import Timeouts
+    from lasthop.model.leg import Mode
+    from lasthop.model.real_server import Address
+    from lasthop.model.rule import Network, PortRange
+    from lasthop.model.service import WhenEmpty
+
+
+class Choice(IntEnum):
+    """The ways the data plane knows to choose a real server (enum choice in bpf/abi.h)."""
+
+    BY_TURN = 0
+    """Next slot of `PlannedService.turns`."""
+    BY_LOAD_WLC = 1
+    """Least (active * 256 + inactive) / weight over `PlannedService.servers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLeg:
+    """A leg with what the kernel says about its interface."""
+
+    name: str
+    zone: str
+    mode: Mode
+    interface: str
+    ifindex: int
+    mac: str
+    mtu: int
+    up: bool
+    own_macs: frozenset[str]
+    """Destination MAC addresses that mean "for the director to forward", the leg's own included."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRule:
+    """One rule of the classifier; None and 0-65535 mean "any"."""
+
+    service: str | None
+    """Label of the service; None for a pass rule."""
+    leg: str | None
+    source_real_server: str | None
+    """A name, or ``*`` for any real server."""
+    protocol: int | None
+    source: Network | None
+    destination: Network | None
+    source_ports: PortRange
+    destination_ports: PortRange
+    dscp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedServer:
+    """A real server of one service."""
+
+    name: str
+    address: Address
+    leg: str
+    mac: str | None
+    """None while the kernel knows no MAC address."""
+    weight: int
+    """As configured."""
+    usable: bool
+    """May be sent packets now."""
+
+    @property
+    def effective_weight(self) -> int:
+        """The weight new connections are scheduled by."""
+        return self.weight if self.usable else 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedService:
+    """A virtual service with everything the data plane looks up for it."""
+
+    label: str
+    mark: int
+    choice: Choice
+    scheduler: str
+    servers: tuple[PlannedServer, ...]
+    turns: tuple[int, ...]
+    """Indices into `servers`, visited in order by `Choice.BY_TURN`."""
+    fallback: tuple[int, ...]
+    """Rendezvous table: index into `servers` by hash of the unordered address pair; empty if none is usable."""
+    persistence_s: float | None
+    persistence_prefix: int
+    when_empty: WhenEmpty
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the data plane shall hold."""
+
+    legs: tuple[PlannedLeg, ...]
+    rules: tuple[PlannedRule, ...]
+    """In the order they are tried: pass rules first, then mark rules in file order."""
+    services: tuple[PlannedService, ...]
+    local: frozenset[IPv4Network | IPv6Network]
+    server_addresses: tuple[tuple[str, Address, str, str], ...]
+    """(zone, address, service label, real server): packets to the address go to that real server."""
+    timeouts: Timeouts

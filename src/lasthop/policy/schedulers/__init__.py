@@ -1,0 +1,1 @@
+"""Schedulers, and the tables they fill: one file each, listed here."""
