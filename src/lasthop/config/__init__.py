@@ -1,1 +1,7 @@
 """TOML to model: every mistake reported with its key, value and remedy."""
+
+from __future__ import annotations
+
+from lasthop.config.load import load, parse
+
+__all__ = ["load", "parse"]

@@ -49,6 +49,10 @@ class TableSize:
 class DataPlane(Protocol):
     """Programs, maps and attachments of one director. Every method may raise DataPlaneError."""
 
+    @property
+    def adopted(self) -> bool:
+        """True if the data plane was in the kernel before this object was made."""
+
     def publish(self, plan: Plan) -> None:
         """Make the data plane hold `plan`: attach and detach legs, switch rules and services by one write.
 

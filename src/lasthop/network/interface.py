@@ -7,10 +7,11 @@ Owns the protocol `Network` and the observations it returns. No netlink here: th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
     from lasthop.model.real_server import Address
 
 
@@ -30,6 +31,13 @@ class Link:
     parent: int | None = None
     """IFLA_LINK: the interface it sits on, for macvlan and VLAN interfaces of this namespace."""
     addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    driver: str = ""
+    """As ``ethtool -i`` says it; empty where the kernel names none, such as the loopback interface."""
+
+    @property
+    def virtual(self) -> bool:
+        """No hardware of its own: made by software (`kind`), or without a driver."""
+        return bool(self.kind) or not self.driver
 
 
 @dataclass(frozen=True, slots=True)

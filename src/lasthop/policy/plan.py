@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from lasthop.model.director import Timeouts
     from lasthop.model.leg import Mode
     from lasthop.model.real_server import Address
@@ -42,6 +43,8 @@ class PlannedLeg:
     up: bool
     own_macs: frozenset[str]
     """Destination MAC addresses that mean "for the director to forward", the leg's own included."""
+    virtual: bool = False
+    """Made by software: mode auto means tc there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +114,5 @@ class Plan:
     server_addresses: tuple[tuple[str, Address, str, str], ...]
     """(zone, address, service label, real server): packets to the address go to that real server."""
     timeouts: Timeouts
+    neighbours: tuple[tuple[str, str, Address], ...] = ()
+    """(leg, MAC, address): what the kernel knows of the hops' addresses; for show only."""

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Hops: where frames go. The auto last hop is made of these: a connection remembers the id of the
+ * hop its requests came from, and one write to the hop moves every connection along.
+ */
+#pragma once
+
+#include "leg.h"
+
+/* Hops that packets may teach the director on one leg; beyond it connections have no entry. */
+#define LEARNED_PER_LEG 16384
+
+/* The target word of a MAC address on a leg: see struct hop. */
+static __always_inline __u64 target_word(__u32 leg_id, const __u8 *mac)
+{
+	return (__u64)(*(const __u32 *)mac) | (__u64)(*(const __u16 *)(mac + 4)) << 32 | (__u64)(leg_id + 1) << 48;
+}
+
+static __always_inline __u32 target_leg(__u64 target)
+{
+	return (__u32)(target >> 48) - 1;
+}
+
+static __always_inline struct hop *hop_by_id(__u32 id)
+{
+	return bpf_map_lookup_elem(&hops, &id);
+}
+
+/* Id of the hop a frame came from, 0 if that is not one yet. */
+static __always_inline __u32 known_source_hop(const struct packet *p)
+{
+	__u64 target = target_word(p->leg_id, p->eth->h_source);
+	__u32 *id = bpf_map_lookup_elem(&hop_index, &target);
+
+	return id ? *id : 0;
+}
+
+/* An id nobody uses, 0 if there is none. */
+static __always_inline __u32 take_hop_id(void)
+{
+	__u32 zero = 0, id = 0;
+	struct live *state = bpf_map_lookup_elem(&live, &zero);
+
+	if (!state)
+		return 0;
+	if (READ_ONCE(state->next_hop) < FIRST_DIRECTOR_HOP) {
+		id = __sync_fetch_and_add(&state->next_hop, 1);
+		if (id > 0 && id < FIRST_DIRECTOR_HOP)
+			return id;
+	}
+	if (bpf_map_pop_elem(&free_hops, &id))
+		return 0;
+	return id;
+}
+
+/* Make a hop of a target. 0 if there is no room. Two packets that race end with one hop. */
+static __noinline __u32 learn_hop(__u64 target)
+{
+	struct leg *leg = leg_by_id(target_leg(target));
+	__u32 id, *winner;
+	struct hop *hop;
+
+	if (!leg || READ_ONCE(leg->hops_learned) >= LEARNED_PER_LEG)
+		return 0;
+	id = take_hop_id();
+	hop = hop_by_id(id);
+	if (!id || !hop)
+		return 0;
+	hop->box = NO_BOX;
+	hop->moved = 0;
+	__builtin_memset(hop->address, 0, sizeof(hop->address));
+	WRITE_ONCE(hop->target, target);
+	if (!bpf_map_update_elem(&hop_index, &target, &id, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&leg->hops_learned, 1);
+		count(EVENT_HOP_LEARNED);
+		return id;
+	}
+	WRITE_ONCE(hop->target, 0);
+	bpf_map_push_elem(&free_hops, &id, 0);
+	winner = bpf_map_lookup_elem(&hop_index, &target);
+	return winner ? *winner : 0;
+}
+
+/* The hop a frame came from, made if it must be. 0 if there is no room for it. */
+static __always_inline __u32 source_hop(const struct packet *p)
+{
+	__u32 id = known_source_hop(p);
+
+	return likely(id) ? id : learn_hop(target_word(p->leg_id, p->eth->h_source));
+}

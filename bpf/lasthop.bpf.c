@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The programs: a table of contents of the packet path.
+ *
+ *   lh_tc, lh_xdp   one core, two entries: every packet of a leg
+ *   lh_sweep        forgets what is due; run by the director
+ *   lh_probe        sends a test frame out of an interface; run by the director before XDP may
+ *   lh_xmit, lh_xdp_err   what became of redirected XDP frames, from the kernel's tracepoints
+ */
+#include "forward.h"
+#include "sweep.h"
+#include "transmit.h"
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+/* Enums that only code uses vanish from BTF; this keeps those that Python reads. */
+const struct {
+	enum limits limits;
+	enum state state;
+	enum direction direction;
+	enum connection_flag connection_flag;
+	enum choice choice;
+	enum leg_flag leg_flag;
+	enum service_flag service_flag;
+	enum server_flag server_flag;
+	enum rule_value rule_value;
+	enum service_id service_id;
+	enum server_id server_id;
+	enum reason reason;
+	struct sweep sweep;
+	struct probe_frame probe_frame;
+} abi SEC(".rodata") = {};
+
+/* The path of a packet, in order. Returns the reason that is counted. */
+static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
+{
+	__u32 zero = 0, reason;
+	struct connection *connection;
+	struct ruleset *ruleset;
+	struct live *state;
+
+	reason = parse_ethernet(p);
+	if (reason)
+		return reason;
+	reason = find_leg(p);
+	if (reason)
+		return reason;
+	reason = parse_ipv4(p);
+	if (reason)
+		return reason;
+	state = bpf_map_lookup_elem(&live, &zero);
+	if (!state)
+		return KERNEL_NO_LEG;
+	p->half = READ_ONCE(state->half) & 1;
+	ruleset = bpf_map_lookup_elem(&rulesets, &p->half);
+	if (!ruleset)
+		return KERNEL_NO_LEG;
+	p->now_ns = bpf_ktime_get_coarse_ns();
+	connection = find_connection(p, ruleset);
+	if (connection && unlikely(reused(p, connection))) {
+		if (retire(&p->key, connection))
+			count(EVENT_REUSED);
+		connection = NULL;
+	}
+	if (likely(connection))
+		return forward_known(p, connection, out_ifindex);
+	return forward_unknown(p, ruleset, out_ifindex);
+}
+
+SEC("tc")
+int lh_tc(struct __sk_buff *skb)
+{
+	struct packet p = { .entry = ENTRY_TC };
+	__u32 reason, out_ifindex = 0;
+	__u64 linear;
+
+	linear = (long)skb->data_end - (long)skb->data;
+	/* If the rest of the headers cannot be had from the buffer's fragments, the frame counts as truncated. */
+	if (linear < HEADERS_MAX && linear < skb->len)
+		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
+	p.eth = (void *)(long)skb->data;
+	p.end = (void *)(long)skb->data_end;
+	p.ifindex = skb->ifindex;
+	p.length = skb->len - ETH_HLEN;
+	p.segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	p.segment_length = p.segments > 1 ? skb->gso_size : p.length;
+	if (skb->vlan_present)
+		reason = KERNEL_VLAN;
+	else
+		reason = balance(&p, &out_ifindex);
+	count(reason);
+	if (reason < KERNEL_FIRST)
+		return bpf_redirect(out_ifindex, 0);
+	return reason < DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+SEC("xdp.frags")
+int lh_xdp(struct xdp_md *ctx)
+{
+	struct packet p = { .entry = ENTRY_XDP };
+	__u32 reason, out_ifindex = 0;
+
+	p.eth = (void *)(long)ctx->data;
+	p.end = (void *)(long)ctx->data_end;
+	p.ifindex = ctx->ingress_ifindex;
+	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
+	p.segments = 1;
+	p.segment_length = p.length;
+	reason = balance(&p, &out_ifindex);
+	/* What goes to the kernel meets the tc program first, which counts why. */
+	if (reason > KERNEL_FIRST && reason < DROP_FIRST) {
+		count(KERNEL_TC);
+		return XDP_PASS;
+	}
+	count(reason);
+	return reason < KERNEL_FIRST ? bpf_redirect(out_ifindex, 0) : XDP_DROP;
+}
+
+SEC("syscall")
+int lh_sweep(struct sweep *request)
+{
+	struct sweep totals = { .now_ns = request->now_ns, .idle_limit_ns = request->idle_limit_ns };
+	struct sweep_pass pass = { .totals = &totals };
+	__u32 zero = 0, half;
+	struct live *state = bpf_map_lookup_elem(&live, &zero);
+
+	if (!state)
+		return 1;
+	half = READ_ONCE(state->half) & 1;
+	pass.ruleset = bpf_map_lookup_elem(&rulesets, &half);
+	if (!pass.ruleset)
+		return 1;
+	bpf_for_each_map_elem(&connections, sweep_connection, &pass, 0);
+	bpf_for_each_map_elem(&templates, sweep_one_template, &totals, 0);
+	*request = totals;
+	return 0;
+}
+
+SEC("xdp")
+int lh_probe(struct xdp_md *ctx)
+{
+	const struct probe_frame *frame = (void *)(long)ctx->data;
+
+	if ((const void *)(frame + 1) > (const void *)(long)ctx->data_end)
+		return XDP_DROP;
+	return bpf_redirect(frame->ifindex, 0);
+}
+
+SEC("tp_btf/xdp_devmap_xmit")
+int lh_xmit(__u64 *ctx)
+{
+	return account_transmit((const struct net_device *)ctx[1], (int)ctx[2], (int)ctx[3]);
+}
+
+SEC("tp_btf/xdp_redirect_err")
+int lh_xdp_err(__u64 *ctx)
+{
+	return account_error((const struct net_device *)ctx[0]);
+}

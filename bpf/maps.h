@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The maps, each with what it maps, who writes it and who reads it. All are pinned.
+ * "Director" is the Python process; "packets" are the tc and XDP programs.
+ */
+#pragma once
+
+#include "abi.h"
+
+#define ARRAY_MAP(map, value_type, entries)                                                                            \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                                      \
+		__type(key, __u32);                                                                                    \
+		__type(value, value_type);                                                                             \
+		__uint(max_entries, entries);                                                                          \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                                     \
+	} map SEC(".maps")
+
+#define HASH_MAP(map, key_type, value_type, entries)                                                                   \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                                       \
+		__type(key, key_type);                                                                                 \
+		__type(value, value_type);                                                                             \
+		__uint(max_entries, entries);                                                                          \
+	} map SEC(".maps")
+
+/* 0 -> which half packets read. The director writes it last: the one write that publishes. */
+ARRAY_MAP(live, struct live, 1);
+
+/* half -> counts and time-outs. Director writes the half that is not live. */
+ARRAY_MAP(rulesets, struct ruleset, HALVES);
+
+/* half * MAX_RULES + position -> rule. Director writes; packets scan on a miss. */
+ARRAY_MAP(rules, struct rule, HALVES * MAX_RULES);
+
+/* half * MAX_SERVICES + service id -> service. Director writes; packets read on a miss. */
+ARRAY_MAP(services, struct service, HALVES * MAX_SERVICES);
+
+/* half * MAX_SERVERS + server id -> server. Director writes; packets read on a miss. */
+ARRAY_MAP(servers, struct server, HALVES * MAX_SERVERS);
+
+/* half * MAX_LISTED + position -> server id: the ordered lists that services point into. */
+ARRAY_MAP(listed, __u32, HALVES * MAX_LISTED);
+
+/* half * MAX_SERVICES + service id -> rendezvous table. Read when a packet must not be scheduled. */
+ARRAY_MAP(fallbacks, struct fallback, HALVES * MAX_SERVICES);
+
+/* service id -> the turn. Packets write; not part of what is switched. */
+ARRAY_MAP(service_loads, struct service_load, MAX_SERVICES);
+
+/* server id -> live connections. Packets and the sweep write; not part of what is switched. */
+ARRAY_MAP(server_loads, struct server_load, MAX_SERVERS);
+
+/* leg id -> leg. Director writes; packets read twice each, in and out. */
+ARRAY_MAP(legs, struct leg, MAX_LEGS);
+
+/* ifindex -> leg id. Director writes; packets read. */
+HASH_MAP(leg_index, __u32, __u32, MAX_LEGS);
+
+/* (ifindex, MAC) -> 1 for MAC addresses that are the director's beside the leg's own. */
+HASH_MAP(own_macs, struct own_mac_key, __u8, MAX_OWN_MACS);
+
+/* hop id -> hop. Packets learn, director resolves and re-points. Id 0 is never used. */
+ARRAY_MAP(hops, struct hop, MAX_HOPS);
+
+/* hop id -> connections that use it, as the last sweep counted. Sweep writes; director reads and zeroes. */
+ARRAY_MAP(hop_refs, __u32, MAX_HOPS);
+
+/* target word -> hop id: what makes hops unique. Packets and director insert, never overwrite. */
+HASH_MAP(hop_index, __u64, __u32, MAX_HOPS);
+
+/* Hop ids that were given back. Packets pop, director and losers of a race push. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__type(value, __u32);
+	__uint(max_entries, MAX_HOPS);
+} free_hops SEC(".maps");
+
+/* prefix -> 1 for destinations the director's kernel delivers to itself. Read on a miss. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct local_key);
+	__type(value, __u8);
+	__uint(max_entries, MAX_LOCAL);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} local SEC(".maps");
+
+/* (zone, address) -> server id for packets to a real server's own address. Read on a miss. */
+HASH_MAP(server_addrs, struct server_address, __u32, MAX_SERVERS);
+
+/* (zone, endpoints, protocol) -> connection. Packets write; only table.h touches it. */
+HASH_MAP(connections, struct connection_key, struct connection, 1000000);
+
+/* (service, masked client) -> template. Packets write on new connections of persistent services. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct template_key);
+	__type(value, struct template);
+	__uint(max_entries, MAX_TEMPLATES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} templates SEC(".maps");
+
+/* ifindex -> XDP frames handed over. The tracepoint program writes; director reads. */
+HASH_MAP(xdp_sent, __u32, struct xdp_sent, 1024);
+
+/* 0 -> counted reasons, per CPU. Packets write, director reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct counters);
+	__uint(max_entries, 1);
+} reasons SEC(".maps");
+
+/* id -> name, for a director that starts after another. Director writes a name before it uses the id. */
+ARRAY_MAP(zone_names, struct name, MAX_LEGS);
+ARRAY_MAP(leg_names, struct name, MAX_LEGS);
+ARRAY_MAP(box_names, struct name, MAX_BOXES);
+ARRAY_MAP(service_names, struct name, MAX_SERVICES);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From bytes to a struct packet. Reads nothing but the frame; a frame that cannot be understood
+ * yields the reason for which it goes to the kernel.
+ */
+#pragma once
+
+#include "abi.h"
+
+/* Bytes that must be linear to parse any packet: Ethernet, IPv4 with options, ICMP, embedded IPv4 with options, ports. */
+#define HEADERS_MAX (ETH_HLEN + 60 + 8 + 60 + 8)
+
+#define ICMP_ECHO_OR_REPLY(type) ((type) == ICMP_ECHO || (type) == ICMP_ECHOREPLY)
+
+enum entry { ENTRY_TC, ENTRY_XDP };
+
+struct packet {
+	struct ethhdr *eth;
+	void *end;
+	enum entry entry;
+	__u32 ifindex;
+	__u32 leg_id;
+	__u32 half;
+	__u32 length;	/* bytes from the IP header on, without what a driver padded */
+	__u32 segments; /* packets on the wire: more than one for a GSO frame */
+	__u32 segment_length;
+	__u64 now_ns;
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 ip_proto;
+	__u8 dscp;
+	__u8 tcp_flags; /* RFC 9293 section 3.1, the eight bits after the data offset */
+	__u8 from_low;	/* the sender is the key's lower endpoint */
+	__u8 opening;	/* may be scheduled */
+	__u8 related;	/* an ICMP error; key is of the connection it talks about */
+	__u16 pad;
+	struct connection_key key;
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+static __always_inline void store_v4(__u8 *to, __be32 address)
+{
+	__u32 *words = (__u32 *)to;
+
+	words[0] = 0;
+	words[1] = 0;
+	words[2] = htonl(0xffff);
+	words[3] = address;
+}
+
+/* Fill the key with the endpoints in order; tell whether `source` became the low one. */
+static __always_inline __u8 sort_endpoints(struct connection_key *key, __be32 source, __be16 source_port,
+					   __be32 destination, __be16 destination_port)
+{
+	__u32 a = ntohl(source), b = ntohl(destination);
+
+	if (a < b) {
+		store_v4(key->low, source);
+		store_v4(key->high, destination);
+		key->low_port = source_port;
+		key->high_port = destination_port;
+		return 1;
+	}
+	store_v4(key->low, destination);
+	store_v4(key->high, source);
+	key->low_port = destination_port;
+	key->high_port = source_port;
+	return 0;
+}
+
+/* The ports (or the echo identifier twice) at `l4`. False: not there, or nothing to track by. */
+static __always_inline bool parse_ports(const void *l4, const void *end, __u8 ip_proto, __be16 *source,
+					__be16 *destination)
+{
+	if (ip_proto == IPPROTO_TCP || ip_proto == IPPROTO_UDP) {
+		const __be16 *ports = l4;
+
+		if ((const void *)(ports + 2) > end)
+			return 0;
+		*source = ports[0];
+		*destination = ports[1];
+		return 1;
+	}
+	if (ip_proto == IPPROTO_ICMP) {
+		const struct icmphdr *icmp = l4;
+
+		if ((const void *)(icmp + 1) > end || !ICMP_ECHO_OR_REPLY(icmp->type))
+			return 0;
+		*source = icmp->un.echo.id;
+		*destination = icmp->un.echo.id;
+		return 1;
+	}
+	return 0;
+}
+
+/* An IPv4 header that is whole and lies inside the frame: its length, else 0. */
+static __always_inline __u32 header_length(const struct iphdr *ip, const void *end)
+{
+	__u32 length = ip->ihl * 4;
+
+	if (ip->version != 4 || length < sizeof(*ip) || (const void *)ip + length > end)
+		return 0;
+	return length;
+}
+
+static __always_inline bool martian(__be32 source, __be32 destination)
+{
+	__u32 from = ntohl(source), to = ntohl(destination);
+
+	return from >> 24 == 0 || to >> 24 == 0 ||	     /* 0.0.0.0/8, RFC 1122 */
+	       from >> 24 == 127 || to >> 24 == 127 ||	     /* loopback */
+	       from >> 28 >= 14 ||			     /* multicast or class E as a source */
+	       to >> 28 == 15 ||			     /* class E, limited broadcast */
+	       from >> 16 == 0xa9fe || to >> 16 == 0xa9fe || /* link-local, RFC 3927 */
+	       from == to;				     /* no direction to tell apart */
+}
+
+/* TCP, UDP or ICMP echo: key and opening. */
+static __always_inline __u32 parse_conversation(struct packet *p, const void *l4)
+{
+	if (!parse_ports(l4, p->end, p->ip_proto, &p->source_port, &p->destination_port))
+		return p->ip_proto == IPPROTO_ICMP ? KERNEL_PROTOCOL : KERNEL_TRUNCATED;
+	p->opening = 1;
+	if (p->ip_proto == IPPROTO_TCP) {
+		const struct tcphdr *tcp = l4;
+
+		if ((const void *)(tcp + 1) > p->end)
+			return KERNEL_TRUNCATED;
+		if (tcp->doff * 4 < sizeof(*tcp))
+			return KERNEL_BAD_HEADER;
+		p->tcp_flags = ((const __u8 *)tcp)[13];
+		p->opening = (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	}
+	if (p->ip_proto == IPPROTO_ICMP)
+		p->opening = ((const struct icmphdr *)l4)->type == ICMP_ECHO;
+	p->key.ip_proto = p->ip_proto;
+	p->from_low = sort_endpoints(&p->key, p->source, p->source_port, p->destination, p->destination_port);
+	return 0;
+}
+
+/*
+ * An ICMP error: the key is that of the packet it quotes, which travelled the other way, so the
+ * quoted destination takes the sender's place. Eight quoted bytes of L4 are enough (RFC 792).
+ */
+static __always_inline __u32 parse_icmp_error(struct packet *p, const void *l4)
+{
+	const struct iphdr *quoted = l4 + sizeof(struct icmphdr);
+	__be16 source_port, destination_port;
+	__u32 length;
+
+	if ((const void *)(quoted + 1) > p->end)
+		return KERNEL_TRUNCATED;
+	length = header_length(quoted, p->end);
+	if (!length)
+		return KERNEL_TRUNCATED;
+	if (quoted->saddr != p->destination || martian(quoted->saddr, quoted->daddr))
+		return KERNEL_BAD_HEADER;
+	if (quoted->frag_off & htons(IP_FRAGMENT_OFFSET))
+		return KERNEL_FRAGMENT;
+	if (!parse_ports((const void *)quoted + length, p->end, quoted->protocol, &source_port, &destination_port))
+		return KERNEL_PROTOCOL;
+	p->related = 1;
+	p->key.ip_proto = quoted->protocol;
+	p->from_low = sort_endpoints(&p->key, quoted->daddr, destination_port, quoted->saddr, source_port);
+	return 0;
+}
+
+static __always_inline __u32 parse_icmp(struct packet *p, const void *l4)
+{
+	const struct icmphdr *icmp = l4;
+
+	if ((const void *)(icmp + 1) > p->end)
+		return KERNEL_TRUNCATED;
+	switch (icmp->type) {
+	case ICMP_ECHO:
+	case ICMP_ECHOREPLY:
+		return parse_conversation(p, l4);
+	case ICMP_DEST_UNREACH:
+	case ICMP_SOURCE_QUENCH:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETERPROB:
+		return parse_icmp_error(p, l4);
+	default:
+		return KERNEL_PROTOCOL;
+	}
+}
+
+/* Everything after the Ethernet header. 0, or the reason for which the kernel gets the packet. */
+static __always_inline __u32 parse_ipv4(struct packet *p)
+{
+	const struct iphdr *ip = (const void *)(p->eth + 1);
+	__u32 length;
+
+	if ((const void *)(ip + 1) > p->end)
+		return KERNEL_TRUNCATED;
+	length = header_length(ip, p->end);
+	if (!length)
+		return KERNEL_BAD_HEADER;
+	/* A GSO frame's total length is its own affair: the kernel made it, and may leave 0 in it. */
+	if (p->segments == 1) {
+		if (ntohs(ip->tot_len) < length)
+			return KERNEL_BAD_HEADER;
+		if (ntohs(ip->tot_len) > p->length)
+			return KERNEL_TRUNCATED;
+		p->length = ntohs(ip->tot_len);
+		p->segment_length = p->length;
+	}
+	p->source = ip->saddr;
+	p->destination = ip->daddr;
+	p->ip_proto = ip->protocol;
+	p->dscp = ip->tos >> 2;
+	if (ntohl(ip->daddr) >> 28 == 14)
+		return KERNEL_MULTICAST;
+	if (martian(ip->saddr, ip->daddr))
+		return KERNEL_MARTIAN;
+	if (ip->frag_off & htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
+		return KERNEL_FRAGMENT;
+	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
+		return parse_conversation(p, (const void *)ip + length);
+	if (ip->protocol == IPPROTO_ICMP)
+		return parse_icmp(p, (const void *)ip + length);
+	return KERNEL_PROTOCOL;
+}
+
+/* The Ethernet header. 0, or the reason for which the kernel gets the frame. */
+static __always_inline __u32 parse_ethernet(const struct packet *p)
+{
+	if ((const void *)(p->eth + 1) > p->end)
+		return KERNEL_TRUNCATED;
+	if (p->eth->h_proto == htons(ETH_P_8021Q) || p->eth->h_proto == htons(ETH_P_8021AD))
+		return KERNEL_VLAN;
+	if (p->eth->h_proto == htons(ETH_P_IPV6))
+		return KERNEL_IPV6;
+	if (p->eth->h_proto != htons(ETH_P_IP))
+		return KERNEL_NOT_IP;
+	return 0;
+}

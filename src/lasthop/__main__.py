@@ -1,0 +1,143 @@
+"""The program `lasthop`: which command is where, and how errors end.
+
+Owns the table of commands and the exit codes. A command's module is imported when the command is
+run, so that `--help` and the light commands do not wait for the heavy ones.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from lasthop import __version__
+from lasthop.errors import ConfigurationError, LasthopError, VerifierError
+
+NOUNS = "Nouns (read; --json on each)"
+DIRECTOR = "Director"
+LAB = "Lab"
+
+#: 128 + signal number, as a shell reports it.
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+class Entry(NamedTuple):
+    """Where a command is, and its line in the help."""
+
+    target: str
+    section: str
+    line: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "status": Entry("lasthop.cli.status:status", NOUNS, "How the director is, in sentences."),
+    "legs": Entry("lasthop.cli.legs:legs", NOUNS, "Interfaces the data plane is attached to."),
+    "services": Entry("lasthop.cli.services:services", NOUNS, "Virtual services: what a mark leads to."),
+    "servers": Entry("lasthop.cli.servers:servers", NOUNS, "Real servers of each service."),
+    "connections": Entry("lasthop.cli.connections:connections", NOUNS, "Live connections and their last hops."),
+    "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
+    "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "run": Entry("lasthop.daemon.commands:run", DIRECTOR, "Run the director of FILE in the foreground."),
+    "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
+    "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
+    "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),
+    "demo": Entry("lasthop.lab.command:demo", LAB, "Build the sandwich in namespaces and show it work."),
+    "lab-shell": Entry("lasthop.lab.command:lab_shell", LAB, "A shell inside a topology of the lab."),
+}
+
+
+class Program(click.Group):
+    """A group that imports a command when it is asked for, and ends every error in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of the table, which is that of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import the command's module and return the command; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].target.split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write the commands by section, without importing any."""
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            rows = [(name, entry.line) for name, entry in COMMANDS.items() if entry.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run the command; exit 1 with a line on what went wrong, 130 when interrupted, 141 when our reader left."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _forget_stdout()
+            ctx.exit(PIPE_CLOSED)
+        except Exception as error:
+            if os.environ.get("LASTHOP_TRACEBACK") == "1":
+                if isinstance(error, VerifierError):
+                    click.echo(error.log, err=True)
+                raise
+            for line in error_lines(error):
+                click.echo(f"lasthop: {line}", err=True)
+            ctx.exit(1)
+        return result
+
+
+def error_lines(error: Exception) -> list[str]:
+    """What is said of `error`: a line, or one per mistake of a configuration file."""
+    if isinstance(error, ConfigurationError):
+        return [" ".join(f"{error.file}: {mistake}".split()) for mistake in error.mistakes]
+    if isinstance(error, LasthopError):
+        return [" ".join(str(error).split())]
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return [f"fault in lasthop: {told}; set LASTHOP_TRACEBACK=1 and report what it then says"]
+
+
+def _forget_stdout() -> None:
+    """Have the interpreter's last flush go nowhere: whoever read our output has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lasthop", message="%(prog)s %(version)s")
+@click.option(
+    "--director",
+    metavar="NAME",
+    envvar="LASTHOP_DIRECTOR",
+    help="The director to ask; default: LASTHOP_DIRECTOR, or the only one that runs here.",
+)
+@click.pass_context
+def program(ctx: click.Context, director: str | None) -> None:
+    """Balance stateful firewalls by MAC address, and send responses back through the one that saw the request.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage. LASTHOP_TRACEBACK=1 shows where an error comes from.
+    """
+    from lasthop.api.client import Client
+    from lasthop.api.location import SOCKET_DIRECTORY
+
+    directory = ctx.obj if isinstance(ctx.obj, Path) else SOCKET_DIRECTORY
+    ctx.obj = Client(director, directory)
+
+
+def main(socket_directory: Path | None = None) -> NoReturn:
+    """Run the program and exit; `socket_directory` replaces /run/lasthop for tests."""
+    program(prog_name="lasthop", obj=socket_directory)
+    raise AssertionError
+
+
+if __name__ == "__main__":
+    main()

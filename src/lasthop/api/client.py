@@ -1,0 +1,196 @@
+"""The API's client: what the command line and other front ends use.
+
+Owns the choice of a director and the translation of what goes wrong into lasthop's errors. Standard
+library only, and neither the server nor a model is imported: a command must not wait for them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlencode
+
+from lasthop.api.location import SOCKET_DIRECTORY, running, socket_path
+from lasthop.errors import DirectorError, NotRunningError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+Report = dict[str, Any]
+Filters = dict[str, str | int | None]
+
+#: Seconds without a byte from the director. A table of a million takes one to begin with.
+SILENCE_S = 30.0
+PORTION = 1 << 16
+FIRST_REFUSAL = 400
+START = "start one with: lasthop run FILE"
+STRANGE = "see that its version is that of this command: lasthop --version"
+
+
+class Client:
+    """Speaks to one director. Nothing is opened before the first question.
+
+    `name` is the director's; None means the only one that runs here. Every method raises
+    NotRunningError when no director answers, DirectorError when it refuses or fails.
+    """
+
+    def __init__(self, name: str | None = None, directory: Path = SOCKET_DIRECTORY) -> None:
+        self._name = name
+        self._directory = directory
+
+    def status(self) -> Report:
+        """Fields of StatusReport."""
+        report: Report = self._json("status")
+        return report
+
+    def legs(self) -> list[Report]:
+        """Fields of LegReport each."""
+        return self._list("legs")
+
+    def services(self) -> list[Report]:
+        """Fields of ServiceReport each."""
+        return self._list("services")
+
+    def servers(self) -> list[Report]:
+        """Fields of ServerReport each."""
+        return self._list("servers")
+
+    def connections(self, **filters: str | int | None) -> list[Report]:
+        """Fields of ConnectionReport each. Filters: service, server, state, client, limit; None means "any"."""
+        return self._list("connections", filters)
+
+    def count_connections(self, **filters: str | int | None) -> int:
+        """How many connections there are. Filters: service, server, state, client."""
+        return int(self._json("connections/count", filters)["connections"])
+
+    def hops(self) -> list[Report]:
+        """Fields of HopReport each."""
+        return self._list("hops")
+
+    def counters(self) -> list[Report]:
+        """Fields of CounterReport each."""
+        return self._list("counters")
+
+    def detach(self) -> None:
+        """Take the data plane out of the kernel; all connections are forgotten."""
+        with self._answer("POST", "detach"):
+            pass
+
+    def copy(self, noun: str, output: BinaryIO, filters: Filters | None = None) -> None:
+        """Write the director's JSON document of `noun` to `output` as it comes, however long it is."""
+        with self._answer("GET", noun, filters) as answer:
+            while portion := answer.read(PORTION):
+                rest = memoryview(portion)
+                while rest:  # standard output is unbuffered under PYTHONUNBUFFERED, and then writes what it can
+                    rest = rest[output.write(rest) :]
+        output.flush()
+
+    def director(self) -> str:
+        """Name of the director that questions go to."""
+        if self._name is not None:
+            return self._name
+        found = running(self._directory)
+        if not found:
+            raise NotRunningError("can't reach a director: none runs here", START)
+        if len(found) > 1:
+            raise DirectorError(
+                f"can't choose a director: {len(found)} run here ({', '.join(found)})",
+                "name one: --director NAME or LASTHOP_DIRECTOR=NAME",
+            )
+        return found[0]
+
+    def _list(self, noun: str, filters: Filters | None = None) -> list[Report]:
+        reports: list[Report] = self._json(noun, filters)
+        return reports
+
+    def _json(self, noun: str, filters: Filters | None = None) -> Any:  # noqa: ANN401 - JSON is what it is
+        with self._answer("GET", noun, filters) as answer:
+            body = answer.read()
+        try:
+            return json.loads(body)
+        except ValueError as problem:
+            raise DirectorError(
+                f"can't understand director '{self.director()}': its answer is not JSON", STRANGE
+            ) from problem
+
+    @contextmanager
+    def _answer(self, method: str, noun: str, filters: Filters | None = None) -> Iterator[_Answer]:
+        director = self.director()
+        connection = _UnixConnection(str(socket_path(director, self._directory)))
+        try:
+            with _explained(director, self._directory):
+                connection.request(method, _target(noun, filters or {}))
+                response = connection.getresponse()
+                if response.status >= FIRST_REFUSAL:
+                    raise _refusal(director, response)
+            yield _Answer(director, self._directory, response)
+        finally:
+            connection.close()
+
+
+class _Answer:
+    """A director's answer; only reading it is explained: a pipe that the caller writes to is not the director's."""
+
+    def __init__(self, director: str, directory: Path, response: http.client.HTTPResponse) -> None:
+        self._director = director
+        self._directory = directory
+        self._response = response
+
+    def read(self, size: int | None = None) -> bytes:
+        with _explained(self._director, self._directory):
+            return self._response.read(size)
+
+
+@contextmanager
+def _explained(director: str, directory: Path) -> Iterator[None]:
+    """Turn what a socket can throw into an error with a remedy."""
+    try:
+        yield
+    except (ConnectionRefusedError, FileNotFoundError) as problem:
+        others = ", ".join(running(directory))
+        raise NotRunningError(
+            f"can't reach director '{director}': it does not run", f"running here: {others}" if others else START
+        ) from problem
+    except PermissionError as problem:
+        raise DirectorError(f"can't reach director '{director}': {problem.strerror}", "run as root") from problem
+    except TimeoutError as problem:
+        raise DirectorError(
+            f"can't get an answer from director '{director}': silent for {SILENCE_S:.0f} s",
+            "it may be busy: try again, then look at its log; packets are forwarded meanwhile",
+        ) from problem
+    except (OSError, http.client.HTTPException) as problem:
+        raise DirectorError(
+            f"can't get an answer from director '{director}': {str(problem) or type(problem).__name__}",
+            "it may just have stopped: try again, then look at its log",
+        ) from problem
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("lasthop", timeout=SILENCE_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(SILENCE_S)
+        self.sock.connect(self._path)
+
+
+def _target(noun: str, filters: Mapping[str, str | int | None]) -> str:
+    query = urlencode({key: value for key, value in filters.items() if value is not None})
+    return f"/v1/{noun}?{query}" if query else f"/v1/{noun}"
+
+
+def _refusal(director: str, response: http.client.HTTPResponse) -> DirectorError:
+    """The director's own words; a body that is not its JSON means that something else listens there."""
+    try:
+        told = json.loads(response.read())
+        return DirectorError(str(told["problem"]), str(told["remedy"]))
+    except (ValueError, KeyError, TypeError):
+        return DirectorError(
+            f"can't understand director '{director}': HTTP status {response.status} without a reason", STRANGE
+        )

@@ -1,0 +1,119 @@
+"""A director that answers from given reports, for tests of front ends.
+
+Owns `FakeOperations` and a thread that serves it on a real socket. No kernel, no configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from lasthop.api.server import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from lasthop.api.operations import Operations
+    from lasthop.errors import LasthopError
+    from lasthop.model.connection import ConnectionReport
+    from lasthop.model.counter import CounterReport
+    from lasthop.model.hop import HopReport
+    from lasthop.model.leg import LegReport
+    from lasthop.model.real_server import ServerReport
+    from lasthop.model.service import ServiceReport
+    from lasthop.model.status import StatusReport
+
+Given = TypeVar("Given")
+
+#: Seconds to wait for the thread: far more than it needs.
+PATIENCE_S = 10.0
+
+
+@dataclass
+class FakeOperations:
+    """Operations that return what they were given."""
+
+    status_report: StatusReport
+    leg_reports: list[LegReport] = field(default_factory=list)
+    service_reports: list[ServiceReport] = field(default_factory=list)
+    server_reports: list[ServerReport] = field(default_factory=list)
+    connection_reports: list[ConnectionReport] = field(default_factory=list)
+    hop_reports: list[HopReport] = field(default_factory=list)
+    counter_reports: list[CounterReport] = field(default_factory=list)
+    detached: bool = False
+    failure: LasthopError | Exception | None = None
+    """Raised by every method, if set."""
+
+    def status(self) -> StatusReport:
+        """As given."""
+        return self._given(self.status_report)
+
+    def legs(self) -> list[LegReport]:
+        """As given."""
+        return self._given(self.leg_reports)
+
+    def services(self) -> list[ServiceReport]:
+        """As given."""
+        return self._given(self.service_reports)
+
+    def servers(self) -> list[ServerReport]:
+        """As given."""
+        return self._given(self.server_reports)
+
+    def connections(self) -> list[ConnectionReport]:
+        """As given."""
+        return self._given(self.connection_reports)
+
+    def hops(self) -> list[HopReport]:
+        """As given."""
+        return self._given(self.hop_reports)
+
+    def counters(self) -> list[CounterReport]:
+        """As given."""
+        return self._given(self.counter_reports)
+
+    def detach(self) -> None:
+        """Remember it in `detached`."""
+        self._given(None)
+        self.detached = True
+
+    def _given(self, reports: Given) -> Given:
+        if self.failure is not None:
+            raise self.failure
+        return reports
+
+
+class ServedDirector:
+    """`operations` served on `socket_path` by a loop in a thread of its own, for as long as ``with`` lasts."""
+
+    def __init__(self, operations: Operations, socket_path: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=socket_path.stem, daemon=True)
+        self._server = serve(operations, socket_path)
+
+    def __enter__(self) -> Self:
+        """Start it; raises DirectorError as `ApiServer.start` does."""
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(PATIENCE_S)
+        except BaseException:
+            self._end_loop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(PATIENCE_S)
+        finally:
+            self._end_loop()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_S)
+        self._loop.close()

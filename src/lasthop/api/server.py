@@ -1,0 +1,263 @@
+"""The API's server: HTTP over a unix socket, inside the director's own asyncio loop.
+
+Owns the paths under /v1 and the server's life. FastAPI and uvicorn are imported here only, and
+nothing here decides anything: every answer comes from an `Operations`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+from lasthop import __version__
+from lasthop.api.listener import Listener
+from lasthop.api.selection import selected, selection
+from lasthop.errors import ConfigurationError, DirectorError, LasthopError
+from lasthop.model.connection import ConnectionReport
+from lasthop.model.counter import CounterReport
+from lasthop.model.hop import HopReport
+from lasthop.model.leg import LegReport
+from lasthop.model.real_server import ServerReport
+from lasthop.model.service import ServiceReport
+from lasthop.model.status import StatusReport
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from lasthop.api.operations import Operations
+
+JSON = "application/json"
+#: Rows encoded before the loop gets its turn: some ten milliseconds.
+ROWS_AT_ONCE = 4096
+#: Seconds that answers under way may still take when the director stops.
+GRACE_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a request failed, and what can be done about it."""
+
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionCount:
+    """How many connections a selection holds."""
+
+    connections: int
+
+
+class ApiServer:
+    """A director's API on its socket; `async with` starts and stops it."""
+
+    def __init__(self, operations: Operations, socket_path: Path) -> None:
+        self._path = socket_path
+        self._application = application(operations)
+        self._listener: Listener | None = None
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Claim the socket and answer on it from when this returns.
+
+        Raises DirectorError when a live director listens there or the socket cannot be made.
+        """
+        self._listener = Listener(self._path)
+        self._server = _Server(
+            uvicorn.Config(
+                self._application,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener.socket]), name="api")
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._server.listening.is_set():
+            listening.cancel()
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Finish the answers under way, then remove the socket. Does nothing if not started."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            try:
+                await self._task
+            finally:
+                self._server = self._task = None
+                if self._listener is not None:
+                    self._listener.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+def serve(operations: Operations, socket_path: Path) -> ApiServer:
+    """The API of `operations` on `socket_path`, not yet started.
+
+    Use ``async with``, or `ApiServer.start` and `ApiServer.stop`. It runs in the calling loop,
+    installs no signal handlers and writes no access log.
+    """
+    return ApiServer(operations, socket_path)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its signal handlers: signals are the daemon's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+def application(operations: Operations) -> FastAPI:
+    """The FastAPI application that answers from `operations`; its document is at /v1/openapi.json."""
+    problems: dict[int | str, dict[str, Any]] = {
+        409: {"model": Problem, "description": "Refused"},
+        422: {"model": Problem, "description": "A parameter cannot be read"},
+        500: {"model": Problem, "description": "Failed"},
+    }
+    app = FastAPI(
+        title="lasthop",
+        version=__version__,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=problems,
+    )
+    _add_nouns(app, operations)
+    _add_connections(app, operations)
+    _add_verbs(app, operations)
+    _add_problems(app)
+    return app
+
+
+def _add_nouns(app: FastAPI, operations: Operations) -> None:
+    @app.get("/v1/status", response_model=StatusReport, summary="The director at a glance")
+    async def status() -> Response:
+        return Response(to_json(operations.status(), indent=2) + b"\n", media_type=JSON)
+
+    @app.get("/v1/legs", response_model=list[LegReport], summary="Interfaces the data plane is attached to")
+    async def legs() -> Response:
+        return _list(operations.legs())
+
+    @app.get("/v1/services", response_model=list[ServiceReport], summary="Virtual services")
+    async def services() -> Response:
+        return _list(operations.services())
+
+    @app.get("/v1/servers", response_model=list[ServerReport], summary="Real servers, one per service each")
+    async def servers() -> Response:
+        return _list(operations.servers())
+
+    @app.get("/v1/hops", response_model=list[HopReport], summary="Where frames are sent")
+    async def hops() -> Response:
+        return _list(operations.hops())
+
+    @app.get("/v1/counters", response_model=list[CounterReport], summary="Why packets went the way they did")
+    async def counters() -> Response:
+        return _list(operations.counters())
+
+
+_Service = Annotated[str | None, Query(description="Label of the service, or its mark alone")]
+_Server_ = Annotated[str | None, Query(description="Name of the real server")]
+_State = Annotated[str | None, Query(description="State of the connection, in either case")]
+_Client = Annotated[str | None, Query(description="Address or prefix the originator's address is in")]
+_Limit = Annotated[int | None, Query(ge=1, description="At most so many")]
+
+
+def _add_connections(app: FastAPI, operations: Operations) -> None:
+    @app.get("/v1/connections", response_model=list[ConnectionReport], summary="Live connections")
+    async def connections(
+        *,
+        service: _Service = None,
+        server: _Server_ = None,
+        state: _State = None,
+        client: _Client = None,
+        limit: _Limit = None,
+    ) -> Response:
+        return _list(selected(operations, selection(service, server, state, client), limit))
+
+    @app.get("/v1/connections/count", response_model=ConnectionCount, summary="How many connections")
+    async def connection_count(
+        *, service: _Service = None, server: _Server_ = None, state: _State = None, client: _Client = None
+    ) -> Response:
+        found = selected(operations, selection(service, server, state, client), None)
+        return Response(to_json(ConnectionCount(len(found))) + b"\n", media_type=JSON)
+
+
+def _add_verbs(app: FastAPI, operations: Operations) -> None:
+    @app.post("/v1/detach", status_code=204, summary="Take the data plane out of the kernel")
+    async def detach() -> None:
+        operations.detach()
+
+
+def _add_problems(app: FastAPI) -> None:
+    def answer(status: int, problem: str, remedy: str) -> Response:
+        return Response(to_json(Problem(problem, remedy)), status, media_type=JSON)
+
+    @app.exception_handler(LasthopError)
+    async def refused(_request: Request, error: LasthopError) -> Response:
+        status = 409 if isinstance(error, DirectorError | ConfigurationError) else 500
+        return answer(status, error.problem, error.remedy)
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(_request: Request, error: RequestValidationError) -> Response:
+        told = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))} = {e.get('input')!r}: {e['msg']}" for e in error.errors())
+        return answer(422, f"can't read the request: {told}", "see /v1/openapi.json")
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        problem = f"can't answer {request.method} {request.scope['path']}: {error.detail}"
+        return answer(error.status_code, problem, f"this director is lasthop {__version__}; see /v1/openapi.json")
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        problem = f"can't answer {request.method} {request.scope['path']}: {type(error).__name__}: {error}"
+        return answer(500, problem, "this is a fault in lasthop: the director's log has the details")
+
+
+def _list(reports: Sequence[object]) -> Response:
+    """One JSON document, one report a line, sent in portions so that a big table does not hold up the loop."""
+
+    async def portions() -> AsyncIterator[bytes]:
+        yield b"["
+        for start in range(0, len(reports), ROWS_AT_ONCE):
+            rows = b",\n".join(to_json(report) for report in reports[start : start + ROWS_AT_ONCE])
+            yield (b",\n" if start else b"\n") + rows
+            await asyncio.sleep(0)
+        yield b"\n]\n" if reports else b"]\n"
+
+    return StreamingResponse(portions(), media_type=JSON)

@@ -1,0 +1,61 @@
+"""`lasthop servers`: real servers, one row for each service that one is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lasthop.cli.noun import json_option, print_json
+from lasthop.cli.table import BAD, GOOD, NOTABLE, Cell, Column, Styled, print_table
+from lasthop.cli.text import present
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Client, Report
+
+COLUMNS = (
+    Column("SERVICE"),
+    Column("SERVER"),
+    Column("ADDRESS", spare=1),
+    Column("WEIGHT", right=True, spare=3),
+    Column("EFF", right=True),
+    Column("HEALTH"),
+    Column("ACTIVE", right=True),
+    Column("INACTIVE", right=True),
+    Column("PERSIST", right=True, spare=2),
+    Column("LEG", spare=4),
+    Column("MAC"),
+)
+
+
+@click.command("servers")
+@json_option
+@click.pass_obj
+def servers(client: Client, *, as_json: bool) -> None:
+    """Show the real servers of each service.
+
+    EFF is the effective weight: what new connections are scheduled by now, where WEIGHT is the
+    configured one. PERSIST counts persistence templates. An unresolved real server has no MAC
+    address yet and gets no packets.
+    """
+    if as_json:
+        print_json(client, "servers")
+        return
+    print_table(COLUMNS, [_row(server) for server in client.servers()], empty="No real servers are configured.")
+
+
+def _row(server: Report) -> tuple[Cell, ...]:
+    reduced = server["effective_weight"] != server["weight"]
+    return (
+        server["service"],
+        server["name"],
+        server["address"],
+        str(server["weight"]),
+        Styled(str(server["effective_weight"]), NOTABLE if reduced else ""),
+        Styled(server["health"], GOOD if server["health"] == "up" else BAD),
+        str(server["active"]),
+        str(server["inactive"]),
+        str(server["persistent"]),
+        present(server["leg"]),
+        present(server["mac"]),
+    )

@@ -1,0 +1,61 @@
+"""`lasthop services`: the virtual services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lasthop.cli.noun import json_option, print_json
+from lasthop.cli.table import BAD, NOTABLE, Cell, Column, Styled, print_table
+from lasthop.cli.text import ABSENT, duration
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Client, Report
+
+COLUMNS = (
+    Column("SERVICE"),
+    Column("SCHEDULER"),
+    Column("PERSISTENCE"),
+    Column("WHEN-EMPTY", spare=1),
+    Column("SERVERS", right=True),
+    Column("USABLE", right=True),
+    Column("ACTIVE", right=True),
+    Column("INACTIVE", right=True),
+    Column("PERSISTENT", right=True),
+)
+
+
+@click.command("services")
+@json_option
+@click.pass_obj
+def services(client: Client, *, as_json: bool) -> None:
+    """Show the virtual services: what a mark leads to.
+
+    SERVERS are its real servers, USABLE those that can be given new connections now. ACTIVE and
+    INACTIVE count connections as LVS does, PERSISTENT the live persistence templates.
+    """
+    if as_json:
+        print_json(client, "services")
+        return
+    print_table(COLUMNS, [_row(service) for service in client.services()], empty="No services are configured.")
+
+
+def _row(service: Report) -> tuple[Cell, ...]:
+    return (
+        service["service"],
+        service["scheduler"],
+        ABSENT if service["persistence_s"] is None else duration(service["persistence_s"]),
+        service["when_empty"],
+        str(service["real_servers"]),
+        Styled(str(service["usable"]), _usable_style(service["usable"], service["real_servers"])),
+        str(service["active"]),
+        str(service["inactive"]),
+        str(service["persistent"]),
+    )
+
+
+def _usable_style(usable: int, configured: int) -> str:
+    if not usable:
+        return BAD
+    return NOTABLE if usable < configured else ""

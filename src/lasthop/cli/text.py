@@ -1,0 +1,31 @@
+"""How numbers, ages and missing values are spelt for people. JSON never passes through here."""
+
+from __future__ import annotations
+
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
+DAY_S = 24 * HOUR_S
+
+ABSENT = "-"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units of an age, rounded down: ``12s``, ``1m12s``, ``3h05m``, ``5d00h``."""
+    whole = max(0, int(seconds))
+    if whole < MINUTE_S:
+        return f"{whole}s"
+    if whole < HOUR_S:
+        return f"{whole // MINUTE_S}m{whole % MINUTE_S:02}s"
+    if whole < DAY_S:
+        return f"{whole // HOUR_S}h{whole % HOUR_S // MINUTE_S:02}m"
+    return f"{whole // DAY_S}d{whole % DAY_S // HOUR_S:02}h"
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 leg``, ``2 legs``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def present(value: object) -> str:
+    """The value, or ``-`` where there is none, so that every row has every column."""
+    return ABSENT if value is None or value == "" else str(value)

@@ -1,0 +1,83 @@
+"""From the schema's models to lasthop's nouns.
+
+Owns the names that differ between the two. Everything it is given has been checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from lasthop.model.configuration import Configuration
+from lasthop.model.director import PROFILES, Director, State, Timeouts
+from lasthop.model.leg import Leg
+from lasthop.model.real_server import RealServer
+from lasthop.model.rule import Match, PassRule
+from lasthop.model.service import Persistence, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lasthop.config.schema import Document, MatchSection, ServiceSection, TimeoutsSection
+
+Kind = TypeVar("Kind")
+
+#: States that are not TCP's have a time-out named like themselves.
+OTHER_PROTOCOLS = {State.UDP, State.ICMP}
+
+
+def build_configuration(document: Document) -> Configuration:
+    """Return the configuration that a checked document describes."""
+    return Configuration(
+        director=Director(
+            name=document.director.name,
+            connections=document.table.connections,
+            timeouts=_timeouts(document.timeouts),
+        ),
+        legs=tuple(
+            Leg(leg.name, leg.interface, leg.zone, leg.mode, _each_once(leg.virtual_macs)) for leg in document.leg
+        ),
+        services=tuple(_service(service) for service in document.service),
+        pass_rules=tuple(PassRule(tuple(_match(match) for match in rule.match)) for rule in document.pass_),
+    )
+
+
+def timeout_key(state: State) -> str:
+    """Return the key in ``[timeouts]`` for a state: ``tcp_established``, ``udp``."""
+    return state.name.lower() if state in OTHER_PROTOCOLS else f"tcp_{state.name.lower()}"
+
+
+def _timeouts(section: TimeoutsSection) -> Timeouts:
+    given = {state: getattr(section, timeout_key(state)) for state in State}
+    single = {state: float(seconds) for state, seconds in given.items() if seconds is not None}
+    return Timeouts(profile=section.profile, seconds=PROFILES[section.profile] | single)
+
+
+def _service(section: ServiceSection) -> Service:
+    persistence = section.persistence
+    return Service(
+        mark=section.mark,
+        matches=tuple(_match(match) for match in section.match),
+        real_servers=tuple(
+            RealServer(server.name, server.address, server.weight, server.leg) for server in section.real_server
+        ),
+        scheduler=section.scheduler,
+        persistence=Persistence(persistence.timeout, persistence.netmask) if persistence else None,
+        when_empty=section.when_empty,
+    )
+
+
+def _match(section: MatchSection) -> Match:
+    return Match(
+        legs=_each_once(section.leg),
+        source_real_servers=_each_once(section.source_real_server),
+        protocols=_each_once(section.protocol),
+        sources=_each_once(section.source),
+        destinations=_each_once(section.destination),
+        source_ports=_each_once(section.source_port),
+        destination_ports=_each_once(section.destination_port),
+        dscp=_each_once(section.dscp),
+    )
+
+
+def _each_once(given: Iterable[Kind] | None) -> tuple[Kind, ...]:
+    return tuple(dict.fromkeys(given or ()))

@@ -1,0 +1,182 @@
+"""The keys of a configuration file: where each may stand, its type, its bounds, its default.
+
+Owns the pydantic models, which live no longer than one file is read. Every field's first example is what a remedy
+shows. What keys must be to each other is `lasthop.config.crosscheck`'s; kinds of values are `lasthop.config.values`'.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from lasthop.config import values
+from lasthop.model.director import DEFAULT_CONNECTIONS
+from lasthop.model.leg import Mode
+from lasthop.model.rule import PortRange
+from lasthop.model.service import WhenEmpty
+
+Name = Annotated[str, PlainValidator(values.name)]
+Interface = Annotated[str, PlainValidator(values.interface)]
+MacAddress = Annotated[str, PlainValidator(values.mac)]
+Address = Annotated[IPv4Address, PlainValidator(values.address)]
+Prefix = Annotated[IPv4Network, PlainValidator(values.prefix)]
+Ports = Annotated[PortRange, PlainValidator(values.ports)]
+Netmask = Annotated[int, PlainValidator(values.netmask)]
+SchedulerName = Annotated[str, PlainValidator(values.scheduler)]
+ModeName = Annotated[Mode, Field(strict=False)]
+WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
+
+#: A second to a year.
+Seconds = Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)]
+
+Kind = TypeVar("Kind")
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+#: A key that takes one value or a list of them; an empty list is a mistake, since "any" is said by leaving the key out.
+OneOrMore = Annotated[list[Kind], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+def _key(example: str, **more: Any) -> Any:  # noqa: ANN401  as pydantic's Field itself
+    """Return a field whose remedy shows `example`."""
+    return Field(examples=[example], **more)
+
+
+class Section(BaseModel):
+    """A table of the file: no other keys, no conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class DirectorSection(Section):
+    """``[director]``."""
+
+    name: Name = _key('name = "lb1"')
+
+
+class TableSection(Section):
+    """``[table]``."""
+
+    connections: int = _key("connections = 1_000_000", default=DEFAULT_CONNECTIONS, ge=1_000, le=64_000_000)
+
+
+class TimeoutsSection(Section):
+    """``[timeouts]``: a profile, and single values that replace the profile's. Seconds."""
+
+    profile: Literal["firewall-safe", "lvs"] = _key('profile = "firewall-safe"', default="firewall-safe")
+    tcp_none: Seconds | None = _key("tcp_none = 300", default=None)
+    tcp_established: Seconds | None = _key("tcp_established = 900", default=None)
+    tcp_syn_sent: Seconds | None = _key("tcp_syn_sent = 120", default=None)
+    tcp_syn_recv: Seconds | None = _key("tcp_syn_recv = 60", default=None)
+    tcp_fin_wait: Seconds | None = _key("tcp_fin_wait = 120", default=None)
+    tcp_time_wait: Seconds | None = _key("tcp_time_wait = 120", default=None)
+    tcp_close: Seconds | None = _key("tcp_close = 10", default=None)
+    tcp_close_wait: Seconds | None = _key("tcp_close_wait = 60", default=None)
+    tcp_last_ack: Seconds | None = _key("tcp_last_ack = 30", default=None)
+    tcp_listen: Seconds | None = _key("tcp_listen = 120", default=None)
+    tcp_synack: Seconds | None = _key("tcp_synack = 120", default=None)
+    udp: Seconds | None = _key("udp = 300", default=None)
+    icmp: Seconds | None = _key("icmp = 60", default=None)
+
+
+class LegSection(Section):
+    """``[[leg]]``."""
+
+    name: Name = _key('name = "outside"')
+    interface: Interface = _key('interface = "eth0"')
+    zone: Name = _key('zone = "edge"')
+    mode: ModeName = _key('mode = "auto"', default=Mode.AUTO)
+    virtual_macs: list[MacAddress] = _key('virtual_macs = ["00:00:5e:00:01:0a"]', default=[])
+
+
+class MatchSection(Section):
+    """One table of ``match``; a key left out matches anything."""
+
+    leg: OneOrMore[str] | None = _key('leg = "outside"', default=None)
+    source_real_server: OneOrMore[str] | None = _key('source_real_server = "router"', default=None)
+    protocol: OneOrMore[Literal["tcp", "udp", "icmp"]] | None = _key('protocol = "tcp"', default=None)
+    source: OneOrMore[Prefix] | None = _key('source = "192.0.2.0/24"', default=None)
+    destination: OneOrMore[Prefix] | None = _key('destination = "203.0.113.80"', default=None)
+    source_port: OneOrMore[Ports] | None = _key('source_port = "1024-65535"', default=None)
+    destination_port: OneOrMore[Ports] | None = _key("destination_port = 80", default=None)
+    dscp: OneOrMore[Annotated[int, Field(ge=0, le=63)]] | None = _key("dscp = 46", default=None)
+
+
+#: ``match``: tables of which any one suffices.
+Matches = Annotated[list[MatchSection], Field(min_length=1)]
+
+
+class PassSection(Section):
+    """``[[pass]]``."""
+
+    match: Matches = _key('match = [{ protocol = "tcp", destination_port = 179 }]')
+
+
+class PersistenceSection(Section):
+    """``persistence`` of a service; the netmask is held as its number of bits."""
+
+    timeout: Seconds = _key("timeout = 360", default=360.0)
+    netmask: Netmask = _key('netmask = "255.255.255.255"', default=32)
+
+
+class RealServerSection(Section):
+    """``[[service.real_server]]``."""
+
+    name: Name = _key('name = "fw1"')
+    address: Address = _key('address = "10.0.1.11"')
+    weight: int = _key("weight = 1", default=1, ge=0, le=65535)
+    leg: str | None = _key('leg = "firewalls"', default=None)
+
+
+class ServiceSection(Section):
+    """``[[service]]``."""
+
+    mark: int = _key("mark = 1", ge=1, le=4_294_967_295)
+    match: Matches = _key('match = [{ leg = "outside" }]')
+    scheduler: SchedulerName = _key('scheduler = "wlc"', default="wlc")
+    persistence: PersistenceSection | None = _key("persistence = { timeout = 360 }", default=None)
+    when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
+    real_server: list[RealServerSection] = _key(
+        '[[service.real_server]] with name = "fw1" and address = "10.0.1.11"', min_length=1
+    )
+
+
+class Document(Section):
+    """The whole file."""
+
+    director: DirectorSection = _key('[director] with name = "lb1"')
+    table: TableSection = _key("[table] with connections = 1_000_000", default=TableSection())
+    timeouts: TimeoutsSection = _key('[timeouts] with profile = "lvs"', default=TimeoutsSection())
+    leg: list[LegSection] = _key('[[leg]] with name = "outside", interface = "eth0" and zone = "edge"', min_length=1)
+    pass_: list[PassSection] = _key(
+        '[[pass]] with match = [{ protocol = "tcp", destination_port = 179 }]', default=[], alias="pass"
+    )
+    service: list[ServiceSection] = _key(
+        '[[service]] with mark = 1, match = [{ leg = "outside" }] and [[service.real_server]]', min_length=1
+    )
+
+
+#: The model of each table, by its keys without indices: what may stand there.
+SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    (): Document,
+    ("director",): DirectorSection,
+    ("table",): TableSection,
+    ("timeouts",): TimeoutsSection,
+    ("leg",): LegSection,
+    ("pass",): PassSection,
+    ("pass", "match"): MatchSection,
+    ("service",): ServiceSection,
+    ("service", "match"): MatchSection,
+    ("service", "persistence"): PersistenceSection,
+    ("service", "real_server"): RealServerSection,
+}
+
+
+def known_keys(section: type[Section]) -> dict[str, str]:
+    """Return the keys of a table as written in TOML, each with its example."""
+    return {field.alias or key: str((field.examples or [""])[0]) for key, field in section.model_fields.items()}

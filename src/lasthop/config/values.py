@@ -1,0 +1,157 @@
+"""Single values: names, addresses, prefixes, ports, netmasks, MAC addresses.
+
+Owns what a value of each kind may be and what to say when it is not. Every function takes what TOML gave and returns
+what the model holds, or raises the PydanticCustomError that `wrong` makes.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from pydantic_core import PydanticCustomError
+
+from lasthop.config.document import known_words
+from lasthop.model.rule import PortRange
+from lasthop.policy.schedulers import SCHEDULERS
+
+#: Type of the errors made here, which carry problem and remedy in an operator's words.
+WRONG = "lasthop"
+
+MAX_PORT = 65535
+MAX_INTERFACE = 15
+ALL_ONES = 0xFFFFFFFF
+IPV4_BITS = 32
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", re.ASCII)
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
+_BITS = re.compile(r"/?([0-9]|[12][0-9]|3[0-2])", re.ASCII)
+
+
+def wrong(problem: str, remedy: str) -> PydanticCustomError:
+    """Return the error that says a value cannot be used."""
+    return PydanticCustomError(WRONG, "{problem}", {"problem": problem, "remedy": remedy})
+
+
+def name(value: object) -> str:
+    """Return the name of a director, leg, zone or real server."""
+    given = _text(value)
+    if not _NAME.fullmatch(given):
+        raise wrong(
+            "is no name lasthop can use", "use 1 to 32 letters, digits, '_' and '-', a letter or digit first"
+        )
+    return given
+
+
+def interface(value: object) -> str:
+    """Return an interface's name, by the kernel's rules (dev_valid_name in net/core/dev.c)."""
+    given = _text(value)
+    if len(given.encode()) > MAX_INTERFACE:
+        raise wrong(
+            f"is longer than an interface's name can be ({MAX_INTERFACE} characters)",
+            "use the name that 'ip link' shows",
+        )
+    if given in {"", ".", ".."} or any(c in "/:" or c.isspace() or not c.isprintable() for c in given):
+        raise wrong("is no interface's name", "use the name that 'ip link' shows")
+    return given
+
+
+def mac(value: object) -> str:
+    """Return a unicast MAC address in lower case."""
+    given = _text(value).lower()
+    if not _MAC.fullmatch(given):
+        raise wrong("is no MAC address", 'write six pairs of hexadecimal digits: "00:00:5e:00:01:0a"')
+    if int(given[:2], 16) & 1 or given == "00:00:00:00:00:00":
+        raise wrong("is not the MAC address of one machine", "use a unicast MAC address (first byte even, not all 0)")
+    return given
+
+
+def address(value: object) -> IPv4Address:
+    """Return the IPv4 address of a machine."""
+    given = _text(value)
+    if "/" in given:
+        raise wrong("is a prefix, not an address", f'leave the prefix length away: "{given.partition("/")[0]}"')
+    try:
+        found = ip_address(given)
+    except ValueError:
+        raise wrong("is no IPv4 address", 'write four numbers from 0 to 255: "10.0.1.11"') from None
+    if isinstance(found, IPv6Address):
+        raise wrong("is an IPv6 address, and this release balances IPv4 only", "give the box's IPv4 address")
+    if found.is_multicast or found.is_loopback or found.is_unspecified or found == IPv4Address(ALL_ONES):
+        raise wrong("is not the address of one machine on a network", "give the address of the box on the leg's subnet")
+    return found
+
+
+def prefix(value: object) -> IPv4Network:
+    """Return an IPv4 prefix; an address alone is a prefix of 32 bits."""
+    given = _text(value)
+    try:
+        found = ip_network(given, strict=False)
+    except ValueError:
+        raise wrong("is no IPv4 prefix", 'write "203.0.113.0/24" or, for one address, "203.0.113.80"') from None
+    if isinstance(found, IPv6Network):
+        raise wrong("is IPv6, which is not balanced by this release", "leave it out: IPv6 packets go to the kernel")
+    host = given.partition("/")[0]
+    if found.network_address != IPv4Address(host):
+        raise wrong(
+            "has host bits set, so it is neither a network nor one address",
+            f'write "{found}" for the network or "{host}" for the one address',
+        )
+    return found
+
+
+def ports(value: object) -> PortRange:
+    """Return a port range: from 80, "80" or "8000-8080"."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise wrong("is no port", 'write 80 for one port or "8000-8080" for a range')
+    parts = _PORTS.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, str) and not parts:
+        raise wrong("is no port or range of ports", 'write 80 for one port or "8000-8080" for a range')
+    first = int(parts[1]) if parts else int(value)
+    last = int(parts[2] or first) if parts else first
+    if not (0 <= first <= MAX_PORT and 0 <= last <= MAX_PORT):
+        raise wrong("is no port", f"use numbers from 0 to {MAX_PORT}")
+    if first > last:
+        raise wrong("is a range that ends before it begins", f'write "{last}-{first}"')
+    return PortRange(first, last)
+
+
+def netmask(value: object) -> int:
+    """Return the number of leading ones of a dotted netmask, 1 to 32."""
+    bits = _BITS.fullmatch(value) if isinstance(value, str) else None
+    number = int(bits[1]) if bits else value
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= IPV4_BITS:
+        raise wrong("is a number of bits, not a netmask", f'write "{_dotted(number)}"')
+    try:
+        mask = int(IPv4Address(_text(value)))
+    except AddressValueError:
+        raise wrong("is no netmask", 'write four numbers, "255.255.255.0"') from None
+    inverse = mask ^ ALL_ONES
+    if inverse & (inverse + 1):
+        leading = IPV4_BITS - inverse.bit_length()
+        raise wrong("is not contiguous: a 1 follows a 0", f'write "{_dotted(leading)}" or another netmask')
+    if mask == 0:
+        raise wrong(
+            "makes all clients one, so one real server would get all", 'write "255.255.255.255", or less bits to group'
+        )
+    return mask.bit_count()
+
+
+def scheduler(value: object) -> str:
+    """Return the name of a scheduler in the registry."""
+    given = _text(value)
+    if given not in SCHEDULERS:
+        raise wrong("is no scheduler", known_words(given, list(SCHEDULERS)))
+    return given
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise wrong("is not text", "put it in quotes")
+    return value
+
+
+def _dotted(bits: int) -> str:
+    """Return the netmask of so many bits, of one bit at least."""
+    return str(IPv4Network((0, max(1, bits))).netmask)

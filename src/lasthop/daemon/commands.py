@@ -1,0 +1,91 @@
+"""The commands that need implementations rather than a running director: run, check, doctor, detach.
+
+Owns their options and what they print. The nouns are in `lasthop.cli`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from lasthop.api.client import Client
+from lasthop.config import load
+from lasthop.errors import NotRunningError
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.command()
+@_FILE
+def run(file: Path) -> None:
+    """Run the director of FILE in the foreground.
+
+    SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
+    """
+    configuration = load(file)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    from lasthop.daemon.process import run as run_process
+
+    run_process(configuration, str(file.resolve()))
+
+
+@click.command()
+@_FILE
+def check(file: Path) -> None:
+    """Validate FILE and say what it configures; every mistake is shown at once."""
+    configuration = load(file)
+    servers = {server.name for service in configuration.services for server in service.real_servers}
+    click.echo(
+        f"{file}: ok: director {configuration.director.name}, {len(configuration.legs)} legs, "
+        f"{len(configuration.services)} services, {len(servers)} real servers"
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def doctor(context: click.Context, file: Path | None, *, as_json: bool) -> None:
+    """Say what this machine lacks for lasthop, or for the configuration FILE, and what mends it."""
+    from rich.console import Console
+
+    from lasthop.daemon import wiring
+    from lasthop.daemon.doctor import diagnose, render
+    from lasthop.policy.findings import any_error
+
+    findings = diagnose(load(file) if file else None, wiring.network())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        render(findings, Console())
+    if any_error(findings):
+        context.exit(1)
+
+
+@click.command()
+@click.pass_obj
+def detach(client: Client) -> None:
+    """Take the data plane out of the kernel; its connections are forgotten.
+
+    A running director ends. Traffic then follows the kernel's routes.
+    """
+    from lasthop.daemon.wiring import detach_pins, pinned_directors
+
+    try:
+        name = client.director()
+    except NotRunningError:
+        pinned = pinned_directors()
+        if len(pinned) != 1:
+            raise
+        name = pinned[0]
+    try:
+        Client(name).detach()
+        click.echo(f"director {name} detached")
+    except NotRunningError:
+        if not detach_pins(name):
+            raise
+        click.echo(f"director {name} detached (it was not running)")

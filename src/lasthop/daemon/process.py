@@ -1,0 +1,94 @@
+"""The director process: one asyncio loop that watches the network, sweeps, and answers on the socket.
+
+Owns signals, timers and the lock that keeps a second process of the same name out. The data plane
+goes on forwarding when this process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from lasthop.api.location import socket_path
+from lasthop.api.server import serve
+from lasthop.daemon import wiring
+from lasthop.director.watch import NetworkWatch
+from lasthop.errors import DirectorError, LasthopError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lasthop.director.director import Director
+    from lasthop.model.configuration import Configuration
+
+_log = logging.getLogger(__name__)
+
+_SWEEP_S = 1.0
+#: The sweep may take this share of the director's time: a big table is swept less often.
+_SWEEP_SHARE = 0.05
+
+
+def run(configuration: Configuration, file: str) -> None:
+    """Run the director until SIGTERM, SIGINT or a detach. Raises LasthopError if it cannot start."""
+    with _only_one(configuration.director.name), closing(NetworkWatch(wiring.network)) as watch:
+        with closing(wiring.start(configuration, file, watch.observe())) as director:
+            asyncio.run(_serve(director, watch, configuration.director.name))
+
+
+@contextmanager
+def _only_one(name: str) -> Iterator[None]:
+    """Hold the director's lock; the kernel gives it back however the process ends."""
+    path = socket_path(name).with_suffix(".lock")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DirectorError(f"can't lock {path}: {error.strerror}", "run as root") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DirectorError(
+            f"can't start director '{name}': one of that name is running",
+            f"stop it first, or give this one another name (see lasthop --director {name} status)",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _serve(director: Director, watch: NetworkWatch, name: str) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    director.on_detached = stop.set
+    async with serve(director, socket_path(name)):
+        _log.info("director %s is running", name)
+        tasks = [asyncio.create_task(watch.follow(director)), asyncio.create_task(_sweep_forever(director))]
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, stopping):
+            task.cancel()
+        for task in done:
+            task.result()
+    _log.info("director %s stopped; %s", name, "detached" if director.detached else "the data plane goes on forwarding")
+
+
+async def _sweep_forever(director: Director) -> None:
+    pause = _SWEEP_S
+    while True:
+        await asyncio.sleep(pause)
+        began = time.monotonic()
+        try:
+            director.sweep()
+        except LasthopError:
+            _log.exception("sweep failed")
+        pause = max(_SWEEP_S, (time.monotonic() - began) / _SWEEP_SHARE)

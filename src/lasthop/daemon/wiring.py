@@ -1,0 +1,35 @@
+"""The one place that picks implementations: the kernel's data plane and the kernel's network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lasthop.dataplane.kernel import KernelDataPlane, detach_pins
+from lasthop.dataplane.pins import pinned_directors
+from lasthop.director.director import Director
+from lasthop.director.surroundings import surroundings_of
+from lasthop.network.kernel import KernelNetwork
+from lasthop.policy.compile import compile_plan
+
+if TYPE_CHECKING:
+    from lasthop.model.configuration import Configuration
+    from lasthop.network.interface import Network, Observation
+
+__all__ = ["detach_pins", "network", "pinned_directors", "start"]
+
+
+def network() -> Network:
+    """The network of this process's namespace."""
+    return KernelNetwork()
+
+
+def start(configuration: Configuration, file: str, observation: Observation) -> Director:
+    """A director of `configuration`, started in this network namespace.
+
+    What does not fit this machine is refused before anything of the data plane is made. Raises LasthopError.
+    """
+    compile_plan(configuration, surroundings_of(observation))
+    dataplane = KernelDataPlane(configuration.director.name, configuration.director.connections)
+    director = Director(configuration, file, dataplane)
+    director.start(observation)
+    return director

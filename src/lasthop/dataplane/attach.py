@@ -1,0 +1,261 @@
+"""Attaching programs to interfaces: tcx or clsact for tc, native or generic XDP, and the transmit probe.
+
+Owns links and filters of one director. Which leg wants what is decided by the caller.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lasthop.dataplane import abi
+from lasthop.dataplane.libbpf import check, code_of, ffi, library, test_run
+from lasthop.dataplane.loader import map_info
+from lasthop.errors import DataPlaneError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lasthop.dataplane.loader import Loaded
+    from lasthop.dataplane.pins import Pins
+
+# enum bpf_attach_type, include/uapi/linux/bpf.h
+_BPF_TRACE_RAW_TP, _BPF_XDP, _BPF_TCX_INGRESS = 23, 37, 46
+# include/uapi/linux/if_link.h
+_XDP_GENERIC, _XDP_NATIVE = 1 << 1, 1 << 2
+_TC_INGRESS, _TC_REPLACE = 1, 1
+#: Our clsact filter, told apart from others by its handle.
+_FILTER_HANDLE, _FILTER_PRIORITY = 0x1A57, 1
+_LIVE_FRAMES = 1 << 1
+_PROBE_FRAMES = 4
+#: An address bridges never forward (IEEE 802.1Q table 8-1), an ethertype for experiments (IEEE 802).
+_PROBE_DESTINATION, _PROBE_ETHERTYPE = bytes.fromhex("0180c2000000"), bytes.fromhex("88b5")
+_MAX_PROGRAMS = 64
+
+
+class Attacher:
+    """Puts one director's programs on interfaces of this network namespace."""
+
+    def __init__(self, pins: Pins, loaded: Loaded) -> None:
+        self._pins = pins
+        self._loaded = loaded
+        self._watching: bool | None = None
+
+    def refuse_foreign(self, leg: str, interface: str, ifindex: int) -> None:
+        """Raise DataPlaneError if another director's programs are on the interface."""
+        for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
+            name, map_ids = _describe(program_id)
+            if name.startswith("lh_") and self._live_map_id() not in map_ids:
+                raise DataPlaneError(
+                    f"can't attach to leg {leg!r} ({interface}): another director is attached to it",
+                    "stop it and run `lasthop --director NAME detach`, or leave it the interface",
+                )
+
+    def attach_tc(self, leg: str, interface: str, ifindex: int) -> None:
+        """tc ingress: a pinned tcx link, or from before 6.6 a clsact filter. Replaces our own in place."""
+        program = self._loaded.programs["lh_tc"]
+        pin = self._pins.links / f"tcx-{leg}"
+        if self._renew(pin, ifindex, program):
+            return
+        try:
+            self._create(pin, program, ifindex, _BPF_TCX_INGRESS, 0, f"attach tc to leg {leg!r} ({interface})")
+        except DataPlaneError as error:
+            if code_of(error) not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            attach_filter(program, ifindex, f"attach a tc filter to leg {leg!r} ({interface})")
+
+    def attach_xdp(self, leg: str, interface: str, ifindex: int, *, native: bool) -> None:
+        """XDP in front of tc. Raises DataPlaneError naming leg and remedy if the driver cannot."""
+        program = self._loaded.programs["lh_xdp"]
+        wanted, other = ("xdp", "xdpgeneric") if native else ("xdpgeneric", "xdp")
+        (self._pins.links / f"{other}-{leg}").unlink(missing_ok=True)
+        pin = self._pins.links / f"{wanted}-{leg}"
+        if self._renew(pin, ifindex, program):
+            return
+        where = f"leg {leg!r} ({interface})"
+        flags = _XDP_NATIVE if native else _XDP_GENERIC
+        try:
+            self._create(pin, program, ifindex, _BPF_XDP, flags, f"attach XDP to {where}")
+        except DataPlaneError as error:
+            cause, remedy = _xdp_refusal(error, interface)
+            raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
+
+    def detach(self, leg: str, ifindex: int | None) -> None:
+        """Take our programs off a leg. Idempotent; `ifindex` None if the interface is gone."""
+        self.detach_xdp(leg)
+        (self._pins.links / f"tcx-{leg}").unlink(missing_ok=True)
+        if ifindex is not None and self._filter_is_ours(ifindex):
+            detach_filter(ifindex)
+
+    def detach_xdp(self, leg: str) -> None:
+        """Take XDP off a leg; tc stays. Idempotent."""
+        for kind in ("xdp", "xdpgeneric"):
+            (self._pins.links / f"{kind}-{leg}").unlink(missing_ok=True)
+
+    def legs(self) -> set[str]:
+        """Names of the legs that have pinned links."""
+        return {pin.name.partition("-")[2] for pin in self._pins.links.iterdir() if "-" in pin.name}
+
+    def _watch_transmits(self) -> bool:
+        """Attach the tracepoint programs that tell what became of XDP frames. False: this kernel has none."""
+        for name in ("lh_xmit", "lh_xdp_err"):
+            program = self._loaded.programs.get(name)
+            if program is None:
+                return False
+            pin = self._pins.links / name
+            pin.unlink(missing_ok=True)
+            fd = library().bpf_link_create(program, 0, _BPF_TRACE_RAW_TP, ffi.NULL)
+            check(fd, f"attach {name} to its tracepoint")
+            self._pins.put(fd, pin)
+            os.close(fd)
+        return True
+
+    def transmits(self, ifindex: int, mac: str) -> bool:
+        """Prove by test frames that XDP frames leave through the interface.
+
+        False also where the kernel has no tracing support and so nothing can be proved.
+        """
+        if self._watching is None:
+            self._watching = self._watch_transmits()
+        if not self._watching:
+            return False
+        sent_before, lost_before = self._sent(ifindex)
+        frame = np.zeros(1, abi.types().struct("probe_frame"))
+        frame["ifindex"] = ifindex
+        data = bytearray(frame.tobytes())
+        data[0:14] = _PROBE_DESTINATION + abi.pack_mac(mac) + _PROBE_ETHERTYPE
+        test_run(self._loaded.programs["lh_probe"], bytes(data), b"", repeat=_PROBE_FRAMES, flags=_LIVE_FRAMES)
+        sent, lost = self._sent(ifindex)
+        return sent - sent_before >= _PROBE_FRAMES and lost == lost_before
+
+    def _sent(self, ifindex: int) -> tuple[int, int]:
+        value = self._loaded.maps["xdp_sent"].lookup(ifindex.to_bytes(4, "little"))
+        if value is None:
+            return 0, 0
+        totals = np.frombuffer(value, abi.types().struct("xdp_sent"))[0]
+        return int(totals["sent"]), int(totals["lost"])
+
+    def _renew(self, pin: Path, ifindex: int, program: int) -> bool:
+        """Put `program` under a pinned link that still is on the interface. False: a link must be made."""
+        fd = self._pins.get(pin)
+        if fd is None:
+            return False
+        try:
+            if _link_ifindex(fd) != ifindex:
+                pin.unlink()
+                return False
+            check(library().bpf_link_update(fd, program, ffi.NULL), f"swap the program under {pin}")
+        finally:
+            os.close(fd)
+        return True
+
+    def _create(self, pin: Path, program: int, ifindex: int, kind: int, flags: int, operation: str) -> None:  # noqa: PLR0913 -- the call's own arguments
+        opts = ffi.new("struct bpf_link_create_opts *")
+        opts.sz, opts.flags = ffi.sizeof("struct bpf_link_create_opts"), flags
+        fd = check(library().bpf_link_create(program, ifindex, kind, opts), operation)
+        try:
+            self._pins.put(fd, pin)
+        finally:
+            os.close(fd)
+
+    def _live_map_id(self) -> int:
+
+
+        return int(map_info(self._loaded.maps["live"].fd).id)
+
+    def _filter_is_ours(self, ifindex: int) -> bool:
+        return any(self._live_map_id() in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
+
+
+def _xdp_refusal(error: DataPlaneError, interface: str) -> tuple[str, str]:
+    """Cause and remedy of an attachment the kernel refused."""
+    taken = ("another XDP program is attached", f"ip link set dev {interface} xdp off")
+    causes = {
+        errno.EOPNOTSUPP: ("driver has no native XDP", 'set mode = "tc" on this leg'),
+        errno.EBUSY: taken,
+        errno.EEXIST: taken,
+        errno.EINVAL: (
+            "the driver refuses XDP in its present settings (MTU, LRO, channels)",
+            f'ethtool -K {interface} lro off, or set mode = "tc" on this leg',
+        ),
+    }
+    return causes.get(code_of(error), (str(error.__cause__), 'set mode = "tc" on this leg'))
+
+
+def attach_filter(program: int, ifindex: int, operation: str) -> None:
+    """A clsact ingress filter with our handle; replaces the one that is there."""
+    hook = _hook(ifindex)
+    result = library().bpf_tc_hook_create(hook)
+    if result != -errno.EEXIST:
+        check(result, operation)
+    opts = _filter_opts()
+    opts.prog_fd, opts.flags = program, _TC_REPLACE
+    check(library().bpf_tc_attach(hook, opts), operation)
+
+
+def detach_filter(ifindex: int) -> None:
+    """Remove the filter with our handle. Idempotent."""
+    result = library().bpf_tc_detach(_hook(ifindex), _filter_opts())
+    if result not in (-errno.ENOENT, -errno.EINVAL):
+        check(result, "remove a tc filter")
+
+
+def _hook(ifindex: int) -> object:
+    hook = ffi.new("struct bpf_tc_hook *")
+    hook.sz, hook.ifindex, hook.attach_point = ffi.sizeof("struct bpf_tc_hook"), ifindex, _TC_INGRESS
+    return hook
+
+
+def _filter_opts() -> Any:  # noqa: ANN401 -- a cffi struct
+    opts = ffi.new("struct bpf_tc_opts *")
+    opts.sz, opts.handle, opts.priority = ffi.sizeof("struct bpf_tc_opts"), _FILTER_HANDLE, _FILTER_PRIORITY
+    return opts
+
+
+def _filter_programs(ifindex: int) -> list[int]:
+    opts = _filter_opts()
+    return [opts.prog_id] if library().bpf_tc_query(_hook(ifindex), opts) == 0 else []
+
+
+def _tcx_programs(ifindex: int) -> list[int]:
+    ids = ffi.new("unsigned int[]", _MAX_PROGRAMS)
+    opts = ffi.new("struct bpf_prog_query_opts *")
+    opts.sz, opts.prog_ids, opts.prog_count = ffi.sizeof("struct bpf_prog_query_opts"), ids, _MAX_PROGRAMS
+    if library().bpf_prog_query_opts(ifindex, _BPF_TCX_INGRESS, opts):
+        return []
+    return [ids[i] for i in range(opts.prog_count)]
+
+
+def _xdp_programs(ifindex: int) -> list[int]:
+    opts = ffi.new("struct bpf_xdp_query_opts *")
+    opts.sz = ffi.sizeof("struct bpf_xdp_query_opts")
+    if library().bpf_xdp_query(ifindex, 0, opts):
+        return []
+    return [i for i in {opts.prog_id, opts.drv_prog_id, opts.skb_prog_id} if i]
+
+
+def _describe(program_id: int) -> tuple[str, set[int]]:
+    """(name, ids of its maps) of a program; empty if it has gone meanwhile."""
+    fd = library().bpf_prog_get_fd_by_id(program_id)
+    if fd < 0:
+        return "", set()
+    try:
+        map_ids = ffi.new("unsigned int[]", _MAX_PROGRAMS)
+        info = ffi.new("struct bpf_prog_info *")
+        info.nr_map_ids = _MAX_PROGRAMS
+        info.map_ids = int(ffi.cast("uintptr_t", map_ids))
+        size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_prog_info"))
+        check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a program's description")
+        return ffi.string(info.name).decode(), {map_ids[i] for i in range(min(info.nr_map_ids, _MAX_PROGRAMS))}
+    finally:
+        os.close(fd)
+
+
+def _link_ifindex(fd: int) -> int:
+    info = ffi.new("struct bpf_link_info *")
+    size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_link_info"))
+    check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a link's description")
+    return int(info.ifindex)

@@ -1,0 +1,262 @@
+"""The data plane that forwards packets: programs and maps in the kernel, driven through libbpf.
+
+Owns `KernelDataPlane`, the composition of loader, attacher, publisher, hops and table. Kernel
+encoding is in those; decisions are in `lasthop.policy`.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lasthop.dataplane import abi, connection_table
+from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.hop_table import HopTable
+from lasthop.dataplane.interface import Attachment, Load, TableSize
+from lasthop.dataplane.leg_table import LegTable
+from lasthop.dataplane.libbpf import run_syscall
+from lasthop.dataplane.loader import load
+from lasthop.dataplane.pins import Pins
+from lasthop.dataplane.publisher import Publisher
+from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
+from lasthop.errors import DataPlaneError, ForeignPinsError
+from lasthop.model.connection import HopName
+from lasthop.model.counter import CounterReport
+from lasthop.model.hop import HopReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lasthop.model.connection import ConnectionReport
+    from lasthop.policy.plan import Plan
+
+#: Above this share of the table, connections idle longer than LVS's 900 s go whatever their time-out.
+_CROWDED = 0.85
+_CROWDED_IDLE_NS = 900 * 1_000_000_000
+
+
+#: The oldest kernel supported: Debian 12's.
+_OLDEST_KERNEL = (6, 1)
+
+
+def require_kernel(release: str) -> None:
+    """Raise DataPlaneError if a kernel of this ``uname -r`` is too old."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    if found and (int(found[1]), int(found[2])) < _OLDEST_KERNEL:
+        raise DataPlaneError(f"can't run on kernel {release}", "boot kernel 6.1 or later")
+
+
+def now_ns() -> int:
+    """The clock that entries are stamped with."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_COARSE)
+
+
+class KernelDataPlane:
+    """The data plane of the director `name`, in this process's network namespace."""
+
+    def __init__(self, name: str, connections: int) -> None:
+        """Load programs, adopt pinned maps or make them. Attaches nothing yet.
+
+        Raises DataPlaneError on a kernel, a machine or a set of pins it cannot work with.
+        """
+        require_kernel(platform.release())
+        self._pins = Pins(name)
+        existed = self._pins.exist()
+        self._pins.make()
+        try:
+            self._loaded = load(self._pins, connections)
+            self._attacher = Attacher(self._pins, self._loaded)
+            self._check_version(existed=existed)
+        except BaseException:
+            if not existed:
+                self._pins.remove()
+            raise
+        maps = self._loaded.maps
+        self._hops = HopTable(maps)
+        self._publisher = Publisher(maps, self._hops)
+        self._legs = LegTable(maps, self._attacher, self._publisher)
+        self._table = connection_table.ConnectionTable(maps["connections"])
+        self._size = TableSize(0, 0, self._table.maximum)
+        self._published: Plan | None = None
+
+    def publish(self, plan: Plan) -> None:
+        """See DataPlane.publish."""
+        if plan == self._published:
+            return
+        half = self._publisher.half
+        changed = self._legs.prepare(plan)
+        try:
+            self._publisher.publish(plan, self._legs.transmitting(plan))
+            self._legs.commit(plan, changed)
+        except DataPlaneError:
+            self._legs.roll_back()
+            self._publisher.roll_back(half)
+            raise
+        self._published = plan
+        for leg, mac, address in plan.neighbours:
+            self._hops.name_address(abi.target_word(self._publisher.leg_names.id_of(leg), mac), address)
+
+    def attachments(self) -> Sequence[Attachment]:
+        """See DataPlane.attachments."""
+        return self._legs.attachments()
+
+    def sweep(self) -> TableSize:
+        """See DataPlane.sweep."""
+        request = np.zeros(1, abi.types().struct("sweep"))
+        request["now_ns"] = now_ns()
+        if self._size.connections > _CROWDED * self._size.maximum:
+            request["idle_limit_ns"] = _CROWDED_IDLE_NS
+        self._hops.refs[:] = 0
+        if run_syscall(self._loaded.programs["lh_sweep"], request):
+            raise DataPlaneError("can't sweep the connection table: the program found no maps", "restart the director")
+        self._hops.clear_unused(self._publisher.servers["hop"])
+        self._size = TableSize(int(request["connections"][0]), int(request["assured"][0]), self._table.maximum)
+        return self._size
+
+    def load(self) -> dict[tuple[str, str], Load]:
+        """See DataPlane.load."""
+        loads = self._publisher.server_loads
+        return {
+            key: Load(int(loads["active"][i]), int(loads["inactive"][i]), int(loads["persistent"][i]))
+            for key, i in self._publisher.server_ids().items()
+        }
+
+    def connections(self) -> list[ConnectionReport]:
+        """See DataPlane.connections."""
+        now, timeouts = now_ns(), self._publisher.timeouts_ns
+        keys, values = self._table.read(now, timeouts)
+        names = _Names(self._publisher)
+        return [
+            connection_table.report(key, value, now, timeouts, names)
+            for key, value in zip(keys, values, strict=True)
+        ]
+
+    def hops(self) -> list[HopReport]:
+        """See DataPlane.hops."""
+        hops, names = self._hops.hops, _Names(self._publisher)
+        reports = []
+        for hop_id in self._hops.used().tolist():
+            name = names.hop(hop_id)
+            packed = hops["address"][hop_id].tobytes()
+            reports.append(
+                HopReport(
+                    id=hop_id,
+                    leg=name.leg,
+                    mac=name.mac,
+                    vlan=None,
+                    address=str(abi.unpack_address(packed)) if any(packed) else "",
+                    name=name.name,
+                    connections=int(self._hops.refs[hop_id]),
+                    moved=int(hops["moved"][hop_id]),
+                )
+            )
+        return reports
+
+    def counters(self) -> list[CounterReport]:
+        """See DataPlane.counters."""
+        counters = abi.types().struct("counters")
+        cpus = len(_possible_cpus())
+        table = self._loaded.maps["reasons"]
+        table.value_size = counters.itemsize * cpus
+        raw = table.lookup(bytes(4)) or bytes(table.value_size)
+        totals = np.frombuffer(raw, counters)["value"].sum(axis=0)
+        return [
+            CounterReport(name.lower(), REASONS[name].sentence, REASONS[name].expected, int(totals[i]))
+            for name, i in abi.enum("reason").items()
+            if name not in GROUP_MARKS
+        ]
+
+    @property
+    def adopted(self) -> bool:
+        """True if the maps were there before this process."""
+        return self._loaded.adopted
+
+    def detach(self) -> None:
+        """See DataPlane.detach."""
+        self._legs.detach_all()
+        self.close()
+        self._pins.remove()
+
+    def close(self) -> None:
+        """See DataPlane.close."""
+        self._loaded.close()
+
+    def _check_version(self, *, existed: bool) -> None:
+        live = self._loaded.maps["live"].view(abi.types().struct("live"))
+        version, netns = abi.limit("ABI_VERSION"), Path("/proc/self/ns/net").stat().st_ino
+        found = int(live["abi_version"][0])
+        if existed and found not in (0, version):
+            raise ForeignPinsError(
+                f"can't take over {self._pins.root}: its maps are of layout {found}, this lasthop's of {version}",
+                "run the lasthop that made them, or `lasthop detach`, which ends its connections",
+            )
+        other = int(live["netns"][0])
+        if existed and other not in (0, netns) and self._attached_elsewhere():
+            raise ForeignPinsError(
+                f"can't take over {self._pins.root}: that director's legs are in another network namespace",
+                "choose another [director] name",
+            )
+        live["abi_version"], live["netns"] = version, netns
+        np.maximum(live["next_hop"], 1, out=live["next_hop"])
+
+    def _attached_elsewhere(self) -> bool:
+        return bool(self._attacher.legs())
+
+
+class _Names:
+    """Names for the ids in a connection; see connection_table.Names."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._hops: dict[int, HopName] = {}
+        self._boxes = publisher.servers["box"].tolist()
+
+    def zone(self, zone_id: int) -> str:
+        """Name of a zone."""
+        return self._publisher.zones.name_of(zone_id)
+
+    def service(self, service_id: int) -> str:
+        """Label of a service."""
+        return self._publisher.services.name_of(service_id)
+
+    def server(self, server_id: int) -> str:
+        """Name of a real server."""
+        return self._publisher.boxes.name_of(self._boxes[server_id]) if server_id < len(self._boxes) else ""
+
+    def hop(self, hop_id: int) -> HopName:
+        """Leg, MAC and name of a hop."""
+        if hop_id not in self._hops:
+            hop = self._publisher.hops.hops[hop_id]
+            leg_id, mac = abi.split_target(int(hop["target"]))
+            self._hops[hop_id] = HopName(
+                leg=self._publisher.leg_names.name_of(leg_id),
+                mac=mac if hop["target"] else "",
+                vlan=None,
+                name=self._publisher.boxes.name_of(int(hop["box"])),
+            )
+        return self._hops[hop_id]
+
+
+def _possible_cpus() -> list[int]:
+    ids: list[int] = []
+    for part in Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip().split(","):
+        first, _, last = part.partition("-")
+        ids.extend(range(int(first), int(last or first) + 1))
+    return ids
+
+
+def detach_pins(name: str) -> bool:
+    """Take a data plane out that has no director process. False if there is none."""
+    pins = Pins(name)
+    if not pins.exist():
+        return False
+    pins.remove()
+    return True
+
+
+__all__ = ["KernelDataPlane", "detach_pins", "now_ns"]

@@ -1,0 +1,179 @@
+"""The legs in the kernel: entries of the leg maps, and the attachments that go with them.
+
+Owns the maps legs, leg_index and own_macs, and the order of attaching: everything that can be
+refused is tried before anything is published, and undone if the plan is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lasthop.dataplane import abi
+from lasthop.dataplane.interface import Attachment
+from lasthop.dataplane.publisher import replace_entries
+from lasthop.errors import DataPlaneError
+from lasthop.model.leg import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lasthop.dataplane.attach import Attacher
+    from lasthop.dataplane.libbpf import Map
+    from lasthop.dataplane.publisher import Publisher
+    from lasthop.policy.plan import Plan, PlannedLeg
+
+
+class LegTable:
+    """The attached legs of one director."""
+
+    def __init__(self, maps: dict[str, Map], attacher: Attacher, publisher: Publisher) -> None:
+        self._index = maps["leg_index"]
+        self._own_macs = maps["own_macs"]
+        self._attacher = attacher
+        self._publisher = publisher
+        self._attached: dict[str, PlannedLeg] = {}
+        self._xdp: dict[str, str] = {}
+        """leg -> ``xdp`` or ``xdp-generic``."""
+        self._transmit: set[str] = set()
+        self._before: tuple[dict[bytes, bytes], dict[bytes, bytes], NDArray[Any]] | None = None
+
+    def prepare(self, plan: Plan) -> list[PlannedLeg]:
+        """Give legs ids and write their entries, attach nothing. Returns the legs that must be (re)attached.
+
+        Raises DataPlaneError if another director is on one of them.
+        """
+        changed = [leg for leg in plan.legs if self._needs_attaching(leg)]
+        for leg in changed:
+            self._attacher.refuse_foreign(leg.name, leg.interface, leg.ifindex)
+        self._before = (self._index.entries(), self._own_macs.entries(), self._publisher.legs.copy())
+        for leg in plan.legs:
+            self._write(leg)
+        self._index_legs(plan)
+        return changed
+
+    def roll_back(self) -> None:
+        """Put back what `prepare` overwrote."""
+        if self._before is None:
+            return
+        index, own_macs, legs = self._before
+        learned = self._publisher.legs["hops_learned"].copy()
+        replace_entries(self._index, index)
+        replace_entries(self._own_macs, own_macs)
+        self._publisher.legs[:] = legs
+        self._publisher.legs["hops_learned"] = learned
+
+    def transmitting(self, plan: Plan) -> frozenset[str]:
+        """Legs of `plan` known to transmit XDP frames."""
+        return frozenset(self._transmit & {leg.name for leg in plan.legs})
+
+    def commit(self, plan: Plan, changed: Sequence[PlannedLeg]) -> None:
+        """Attach what `prepare` returned, detach what is no leg any more. Undoes itself if it raises."""
+        done = []
+        try:
+            for leg in changed:
+                done.append(leg)
+                self._attach(leg)
+        except DataPlaneError:
+            for leg in done:
+                if leg.name not in self._attached:
+                    self._attacher.detach(leg.name, leg.ifindex)
+            raise
+        revived = [leg for leg in plan.legs if leg.up and not self._was_up(leg)]
+        self._attached |= {leg.name: leg for leg in plan.legs}
+        self._detach_stale(plan)
+        if self._prove_transmits({leg.name: leg for leg in (*changed, *revived)}):
+            self._publisher.publish(plan, self.transmitting(plan))
+
+    def attachments(self) -> list[Attachment]:
+        """How each leg is attached now."""
+        return [
+            Attachment(name, f"{self._xdp[name]}+tc" if name in self._xdp else "tc", name in self._transmit)
+            for name in self._attached
+        ]
+
+    def detach_all(self) -> None:
+        """Take the programs off every leg."""
+        for name in self._attacher.legs() | set(self._attached):
+            leg = self._attached.get(name)
+            self._attacher.detach(name, leg.ifindex if leg else None)
+        self._attached.clear()
+
+    def _needs_attaching(self, leg: PlannedLeg) -> bool:
+        before = self._attached.get(leg.name)
+        return before is None or (before.ifindex, before.mode) != (leg.ifindex, leg.mode)
+
+    def _write(self, leg: PlannedLeg) -> None:
+        leg_id = self._publisher.leg_names.id_of(leg.name)
+        entry = self._publisher.legs[leg_id : leg_id + 1]
+        entry["mtu"] = leg.mtu
+        entry["zone"] = self._publisher.zones.id_of(leg.zone)
+        if leg.mac:
+            entry["mac"] = np.frombuffer(abi.pack_mac(leg.mac), "u1")
+        entry["flags"] = self._flags(leg.name)
+        entry["ifindex"] = leg.ifindex
+
+    def _flags(self, name: str) -> int:
+        return abi.enum("leg_flag")["LEG_XDP_TRANSMIT"] if name in self._transmit else 0
+
+    def _index_legs(self, plan: Plan) -> None:
+        replace_entries(
+            self._index,
+            {
+                leg.ifindex.to_bytes(4, "little"): self._publisher.leg_names.id_of(leg.name).to_bytes(4, "little")
+                for leg in plan.legs
+            },
+        )
+        replace_entries(
+            self._own_macs,
+            {
+                leg.ifindex.to_bytes(4, "little") + abi.pack_mac(mac) + b"\0\0": b"\1"
+                for leg in plan.legs
+                for mac in leg.own_macs
+            },
+        )
+
+    def _attach(self, leg: PlannedLeg) -> None:
+        self._attacher.attach_tc(leg.name, leg.interface, leg.ifindex)
+        self._xdp.pop(leg.name, None)
+        if leg.mode is Mode.TC or (leg.mode is Mode.AUTO and leg.virtual):
+            self._attacher.detach_xdp(leg.name)
+            return
+        generic = leg.mode is Mode.XDP_GENERIC
+        try:
+            self._attacher.attach_xdp(leg.name, leg.interface, leg.ifindex, native=not generic)
+        except DataPlaneError:
+            if leg.mode is not Mode.AUTO:
+                raise
+            return
+        self._xdp[leg.name] = "xdp-generic" if generic else "xdp"
+
+    def _detach_stale(self, plan: Plan) -> None:
+        kept = {leg.name for leg in plan.legs}
+        for name in (self._attacher.legs() | set(self._attached)) - kept:
+            leg = self._attached.pop(name, None)
+            self._attacher.detach(name, leg.ifindex if leg else None)
+            self._xdp.pop(name, None)
+            self._transmit.discard(name)
+        for name in set(self._publisher.leg_names.names()) - kept:
+            leg_id = self._publisher.leg_names.id_of(name)
+            self._publisher.legs["ifindex"][leg_id] = 0
+            self._publisher.hops.drop_leg(leg_id)
+            self._publisher.leg_names.forget(name)
+
+    def _was_up(self, leg: PlannedLeg) -> bool:
+        before = self._attached.get(leg.name)
+        return before is not None and before.up
+
+    def _prove_transmits(self, legs: dict[str, PlannedLeg]) -> bool:
+        """Test whether `legs` can transmit XDP frames; True if that changed what may be published."""
+        before = set(self._transmit)
+        for name, leg in legs.items():
+            self._transmit.discard(name)
+            if name in self._xdp and leg.up and self._attacher.transmits(leg.ifindex, leg.mac):
+                self._transmit.add(name)
+            self._publisher.legs["flags"][self._publisher.leg_names.id_of(name)] = self._flags(name)
+        return before != self._transmit

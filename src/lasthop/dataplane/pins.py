@@ -1,0 +1,73 @@
+"""Where a director's maps and links live in bpffs.
+
+Owns the paths below /sys/fs/bpf/lasthop/NAME and their making and removal. What is pinned there
+is the loader's (maps) and attach's (links).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lasthop.dataplane.libbpf import check, ffi, library
+from lasthop.errors import DataPlaneError
+
+BPFFS = Path("/sys/fs/bpf")
+_BPFFS_MAGIC = 0xCAFE4A11
+
+
+class Pins:
+    """The pins of one director. Raises DataPlaneError where bpffs is missing."""
+
+    def __init__(self, director: str) -> None:
+        self.root = BPFFS / "lasthop" / director
+        self.maps = self.root / "maps"
+        self.links = self.root / "links"
+
+    def make(self) -> None:
+        """Create the folders. Idempotent."""
+        if not _is_bpffs(BPFFS):
+            raise DataPlaneError(f"can't pin maps: {BPFFS} is not a BPF file system", f"mount -t bpf bpf {BPFFS}")
+        try:
+            self.maps.mkdir(parents=True, exist_ok=True)
+            self.links.mkdir(exist_ok=True)
+        except OSError as error:
+            raise DataPlaneError(f"can't create {self.root}: {error.strerror}", "run as root") from error
+
+    def exist(self) -> bool:
+        """Whether this director has a data plane in the kernel."""
+        return self.maps.is_dir() and any(self.maps.iterdir())
+
+    def get(self, path: Path) -> int | None:
+        """A new file descriptor of what is pinned at `path`, None if nothing is."""
+        if not path.exists():
+            return None
+        return check(library().bpf_obj_get(os.fsencode(path)), f"open pin {path}")
+
+    def put(self, fd: int, path: Path) -> None:
+        """Pin `fd`."""
+        check(library().bpf_obj_pin(fd, os.fsencode(path)), f"pin {path}")
+
+    def remove(self) -> None:
+        """Unpin links first, so that no program runs without its maps' pins; then everything."""
+        for folder in (self.links, self.maps):
+            if folder.is_dir():
+                for pin in folder.iterdir():
+                    pin.unlink()
+                folder.rmdir()
+        if self.root.is_dir():
+            self.root.rmdir()
+
+
+def pinned_directors() -> list[str]:
+    """Names of the directors that have a data plane in the kernel."""
+    folder = BPFFS / "lasthop"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_bpffs(path: Path) -> bool:
+    buffer = ffi.new("long[32]")
+    libc = ffi.dlopen(None)
+    if libc.statfs(os.fsencode(path), buffer):
+        return False
+    return int(buffer[0]) == _BPFFS_MAGIC

@@ -1,0 +1,67 @@
+"""The sentence for each counted reason, and whether an operator should expect to see it.
+
+Owns the wording; the reasons themselves are ``enum reason`` in bpf/abi.h. A reason without a
+sentence fails a test.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reason(NamedTuple):
+    """What a counter means."""
+
+    sentence: str
+    expected: bool
+
+
+_EXPECTED, _UNEXPECTED = True, False
+
+REASONS: dict[str, Reason] = {
+    "FORWARDED_REQUEST": Reason("Request of a known connection, sent to its real server.", _EXPECTED),
+    "FORWARDED_RESPONSE": Reason("Response of a known connection, sent to its last hop.", _EXPECTED),
+    "FORWARDED_OPENING": Reason("First packet of a connection, scheduled to a real server.", _EXPECTED),
+    "FORWARDED_MIDSTREAM": Reason(
+        "Packet in the middle of an unknown connection, sent by rendezvous and remembered.", _EXPECTED
+    ),
+    "FORWARDED_RELATED": Reason("ICMP error about a known connection, sent the way that connection goes.", _EXPECTED),
+    "FORWARDED_UNTRACKED": Reason("Forwarded without an entry in the connection table.", _UNEXPECTED),
+    "KERNEL_TC": Reason("XDP handed the packet to the tc program, which counts what became of it.", _EXPECTED),
+    "KERNEL_NOT_IP": Reason("Not IP (ARP, LLDP, STP ...): for the kernel.", _EXPECTED),
+    "KERNEL_TRUNCATED": Reason("Frame shorter than its headers say: for the kernel.", _UNEXPECTED),
+    "KERNEL_BAD_HEADER": Reason("Header that contradicts itself: for the kernel.", _UNEXPECTED),
+    "KERNEL_VLAN": Reason("VLAN-tagged, which this release does not balance: for the kernel.", _EXPECTED),
+    "KERNEL_IPV6": Reason("IPv6, which this release does not balance: for the kernel.", _EXPECTED),
+    "KERNEL_NO_LEG": Reason("Came in on an interface that is no leg: for the kernel.", _UNEXPECTED),
+    "KERNEL_MULTICAST": Reason("Broadcast or multicast: for the kernel.", _EXPECTED),
+    "KERNEL_FOREIGN_MAC": Reason("Destination MAC address is not the director's: for the kernel.", _EXPECTED),
+    "KERNEL_OWN_SOURCE": Reason("Source MAC address is the director's own, or a group: for the kernel.", _UNEXPECTED),
+    "KERNEL_MARTIAN": Reason("Address that never crosses a router (RFC 1122, 3927): for the kernel.", _EXPECTED),
+    "KERNEL_FRAGMENT": Reason("IP fragment, which this release does not balance: for the kernel.", _EXPECTED),
+    "KERNEL_PROTOCOL": Reason("Not TCP, UDP, ICMP echo or an ICMP error about one: for the kernel.", _EXPECTED),
+    "KERNEL_PASS_RULE": Reason("A pass rule matched: for the kernel.", _EXPECTED),
+    "KERNEL_LOCAL": Reason("Addressed to the director itself: for the kernel.", _EXPECTED),
+    "KERNEL_NO_RULE": Reason("No mark rule matched: for the kernel.", _EXPECTED),
+    "KERNEL_EMPTY": Reason('Service without a usable real server, when_empty = "kernel".', _UNEXPECTED),
+    "KERNEL_TOO_BIG": Reason("Larger than the egress leg's MTU: for the kernel, which answers it.", _UNEXPECTED),
+    "DROP_EMPTY": Reason('Service without a usable real server, when_empty = "drop".', _UNEXPECTED),
+    "DROP_LOOP": Reason("Would have gone back to the MAC address it came from.", _UNEXPECTED),
+    "DROP_NO_HOP": Reason("The hop it should go to points nowhere: its leg is gone.", _UNEXPECTED),
+    "EVENT_TABLE_FULL": Reason("The connection table had no room for a new connection.", _UNEXPECTED),
+    "EVENT_HOPS_FULL": Reason("The leg has learned as many hops as it may.", _UNEXPECTED),
+    "EVENT_TEMPLATES_FULL": Reason("No room for a persistence template.", _UNEXPECTED),
+    "EVENT_CONTENDED": Reason("Two CPUs opened the same connection; one entry was kept.", _EXPECTED),
+    "EVENT_HOP_LEARNED": Reason("A hop was learned from a packet.", _EXPECTED),
+    "EVENT_LAST_HOP_MOVED": Reason("A connection's requests came from another hop; its last hop followed.", _EXPECTED),
+    "EVENT_HOP_MOVE_DENIED": Reason(
+        "A request came from a real server of its own service; the last hop did not follow.", _UNEXPECTED
+    ),
+    "EVENT_ASYMMETRIC": Reason("A response came from another hop than its requests go to.", _UNEXPECTED),
+    "EVENT_EXPIRED": Reason("A connection was forgotten after its time-out.", _EXPECTED),
+    "EVENT_REUSED": Reason("A SYN reused the ports of a connection that was over.", _EXPECTED),
+    "EVENT_XDP_REDIRECT_ERROR": Reason("A frame redirected by XDP was not taken by the egress driver.", _UNEXPECTED),
+}
+
+#: Entries of ``enum reason`` that separate groups and are never counted.
+GROUP_MARKS = frozenset({"KERNEL_FIRST", "DROP_FIRST", "EVENT_FIRST", "REASONS"})

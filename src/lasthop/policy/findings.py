@@ -1,0 +1,196 @@
+"""What a machine lacks to run a director, judged from readings, each with the command that mends it.
+
+Owns the findings and the readings they are made from. Nothing is read here: that is `lasthop.daemon.doctor`;
+what only matters with a configuration is in `lasthop.policy.leg_findings`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+OLDEST_KERNEL = (6, 1)
+FIRST_KERNEL_WITH_TCX = (6, 6)
+
+
+class Severity(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    """Nothing to mend; the remedy, if there is one, is a choice."""
+    WARNING = "warning"
+    """A director runs, and some traffic or speed may suffer."""
+    ERROR = "error"
+    """A director does not start, or forwards wrongly."""
+
+
+class Capability(IntEnum):
+    """Numbers of include/uapi/linux/capability.h."""
+
+    NET_ADMIN = 12
+    NET_RAW = 13
+    SYS_ADMIN = 21
+    PERFMON = 38
+    BPF = 39
+
+
+NEEDED_CAPABILITIES = (Capability.BPF, Capability.NET_ADMIN, Capability.PERFMON, Capability.NET_RAW)
+#: bpf_capable() and perfmon_capable() of include/linux/capability.h take CAP_SYS_ADMIN as well.
+_IMPLIED_BY_SYS_ADMIN = frozenset({Capability.BPF, Capability.PERFMON})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    ok: bool
+    """Nothing to mend: `severity` is ``ok``."""
+    severity: Severity
+    what: str
+    remedy_command: str = ""
+    """A command, or the line of the configuration to change; empty if there is nothing to do."""
+
+
+def fine(subject: str, what: str, choice: str = "") -> Finding:
+    """A finding that needs nothing; `choice` is a command for those who want it otherwise."""
+    return Finding(subject, ok=True, severity=Severity.OK, what=what, remedy_command=choice)
+
+
+def warning(subject: str, what: str, remedy: str) -> Finding:
+    """A finding that a director can run with."""
+    return Finding(subject, ok=False, severity=Severity.WARNING, what=what, remedy_command=remedy)
+
+
+def error(subject: str, what: str, remedy: str) -> Finding:
+    """A finding that a director cannot run with."""
+    return Finding(subject, ok=False, severity=Severity.ERROR, what=what, remedy_command=remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Readings of one interface; None where the machine does not say."""
+
+    up: bool
+    mtu: int
+    driver: str
+    virtual: bool
+    xdp: bool | None = None
+    """Its driver runs XDP programs (the kernel tells since 6.3)."""
+    lro: bool | None = None
+    rp_filter: int | None = None
+    """In force: the larger of ``all`` and its own (Documentation/networking/ip-sysctl.rst)."""
+    send_redirects: bool | None = None
+    """In force: ``all`` or its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Readings of a machine; None where it does not say."""
+
+    kernel: str
+    """As ``uname -r`` prints it."""
+    btf: bool
+    bpffs: bool
+    capabilities: int
+    """CapEff: bit n is capability n."""
+    initial_user_namespace: bool
+    """Elsewhere the kernel grants BPF to nobody."""
+    libbpf: str | None
+    """Its version; None if it cannot be loaded."""
+    bpf_jit: int | None
+    ip_forward: bool | None
+    memory_available: int | None
+    """MemAvailable, in bytes."""
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    """By name."""
+
+
+def _version(release: str) -> tuple[int, int]:
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+
+
+def _kernel(machine: Machine) -> list[Finding]:
+    version = _version(machine.kernel)
+    if version < OLDEST_KERNEL:
+        oldest = ".".join(map(str, OLDEST_KERNEL))
+        remedy = "apt install linux-image-amd64 && reboot"
+        return [error("kernel", f"Linux {machine.kernel} is older than {oldest}", remedy)]
+    attachment = "tcx" if version >= FIRST_KERNEL_WITH_TCX else "clsact: tcx came with 6.6"
+    return [
+        fine("kernel", f"Linux {machine.kernel}"),
+        fine("tc", f"programs are attached through {attachment}"),
+    ]
+
+
+def _btf(machine: Machine) -> Finding:
+    if machine.btf:
+        return fine("BTF", "/sys/kernel/btf/vmlinux")
+    what = "/sys/kernel/btf/vmlinux is missing: the kernel was built without CONFIG_DEBUG_INFO_BTF"
+    return error("BTF", what, "apt install linux-image-amd64 && reboot")
+
+
+def _bpffs(machine: Machine) -> Finding:
+    if machine.bpffs:
+        return fine("bpffs", "mounted at /sys/fs/bpf")
+    return error("bpffs", "no bpf file system at /sys/fs/bpf to pin to", "mount -t bpf bpf /sys/fs/bpf")
+
+
+def _capabilities(machine: Machine) -> Finding:
+    def held(capability: Capability) -> bool:
+        return bool(machine.capabilities >> capability & 1)
+
+    missing = [
+        f"CAP_{capability.name}"
+        for capability in NEEDED_CAPABILITIES
+        if not held(capability) and not (capability in _IMPLIED_BY_SYS_ADMIN and held(Capability.SYS_ADMIN))
+    ]
+    if missing:
+        names = " ".join(missing)
+        return error("capabilities", f"missing: {names}", f'run as root, or in the unit: AmbientCapabilities="{names}"')
+    if not machine.initial_user_namespace:
+        what = "held in a user namespace of its own, where the kernel grants BPF to nobody"
+        return error("capabilities", what, "run outside the container, or in one without its own user namespace")
+    return fine("capabilities", " ".join(f"CAP_{capability.name}" for capability in NEEDED_CAPABILITIES))
+
+
+def _libbpf(machine: Machine) -> Finding:
+    if machine.libbpf is None:
+        return error("libbpf", "libbpf.so.1 cannot be loaded", "apt install libbpf1")
+    return fine("libbpf", f"libbpf.so.1, {machine.libbpf}")
+
+
+def _jit(machine: Machine) -> Finding:
+    if machine.bpf_jit is None:
+        return fine("BPF JIT", "unknown: net.core.bpf_jit_enable is not shown in this network namespace")
+    if not machine.bpf_jit:
+        what = "net.core.bpf_jit_enable = 0: programs are interpreted, several times slower"
+        return warning("BPF JIT", what, "sysctl -w net.core.bpf_jit_enable=1")
+    return fine("BPF JIT", f"net.core.bpf_jit_enable = {machine.bpf_jit}")
+
+
+def _forwarding(machine: Machine) -> list[Finding]:
+    if machine.ip_forward is None or machine.ip_forward:
+        return []
+    what = "net.ipv4.ip_forward = 0: what is not balanced is not forwarded by the kernel"
+    return [fine("forwarding", what, "sysctl -w net.ipv4.ip_forward=1")]
+
+
+def judge_machine(machine: Machine) -> list[Finding]:
+    """What any director needs of `machine`, in the order of the way a start goes."""
+    return [
+        *_kernel(machine),
+        _btf(machine),
+        _bpffs(machine),
+        _capabilities(machine),
+        _libbpf(machine),
+        _jit(machine),
+        *_forwarding(machine),
+    ]
+
+
+def any_error(findings: list[Finding]) -> bool:
+    """Whether a director would fail."""
+    return any(finding.severity is Severity.ERROR for finding in findings)

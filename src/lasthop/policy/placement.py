@@ -1,0 +1,177 @@
+"""Where things are: interfaces of legs, legs of real servers, the zone of each service.
+
+Owns the join of a configuration with its surroundings. What the data plane makes of it is `lasthop.policy.compile`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lasthop.errors import NetworkError
+from lasthop.policy.plan import PlannedLeg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lasthop.model.leg import Leg
+    from lasthop.model.real_server import Address, RealServer
+    from lasthop.model.service import Service
+    from lasthop.policy.surroundings import SeenLink, Surroundings
+
+#: Interfaces named in a remedy before the list is cut short.
+SHOWN_INTERFACES = 12
+
+NO_MAC = "00:00:00:00:00:00"
+
+#: Legs by name, in file order.
+Legs = dict[str, PlannedLeg]
+
+#: The leg of each real server of one service, in file order.
+Placement = tuple[tuple["RealServer", PlannedLeg], ...]
+
+
+def plan_legs(legs: Iterable[Leg], surroundings: Surroundings) -> Legs:
+    """Join each leg with its interface. Raises NetworkError if one is missing or is not Ethernet."""
+    return {leg.name: _plan_leg(leg, surroundings) for leg in legs}
+
+
+def _plan_leg(leg: Leg, surroundings: Surroundings) -> PlannedLeg:
+    link = surroundings.links.get(leg.interface)
+    if link is None:
+        raise NetworkError(
+            f"can't use interface '{leg.interface}' as leg '{leg.name}': there is no such interface",
+            f"use one of {_interfaces(surroundings)}, or create it first",
+        )
+    if not _is_ethernet(link):
+        raise NetworkError(
+            f"can't use interface '{leg.interface}' as leg '{leg.name}': it has no MAC address",
+            "use an Ethernet interface (a NIC, bridge, bond, veth or macvlan)",
+        )
+    return PlannedLeg(
+        name=leg.name,
+        zone=leg.zone,
+        mode=leg.mode,
+        interface=leg.interface,
+        ifindex=link.ifindex,
+        mac=link.mac,
+        mtu=link.mtu,
+        up=link.up,
+        own_macs=frozenset({link.mac, *leg.virtual_macs, *link.child_macs}),
+        virtual=link.virtual,
+    )
+
+
+def _is_ethernet(link: SeenLink) -> bool:
+    """The loopback interface has a MAC address of zeros, tunnels have none."""
+    return link.mac not in {"", NO_MAC}
+
+
+def _interfaces(surroundings: Surroundings) -> str:
+    names = sorted(name for name, link in surroundings.links.items() if _is_ethernet(link))
+    shown = ", ".join(names[:SHOWN_INTERFACES]) or "no interface at all (none here is Ethernet)"
+    return f"{shown} ..." if len(names) > SHOWN_INTERFACES else shown
+
+
+def place_services(services: Iterable[Service], legs: Legs, surroundings: Surroundings) -> list[Placement]:
+    """Find the leg of each real server of each service.
+
+    Raises NetworkError if one is on no leg or on several, if a service reaches into two zones, or if a name and an
+    address within one zone do not belong together.
+    """
+    placements = [
+        tuple((server, _leg_of(server, service, legs, surroundings)) for server in service.real_servers)
+        for service in services
+    ]
+    for service, placement in zip(services, placements, strict=True):
+        _require_one_zone(service, placement, legs)
+    _require_one_identity(placements)
+    return placements
+
+
+def _leg_of(server: RealServer, service: Service, legs: Legs, surroundings: Surroundings) -> PlannedLeg:
+    what = f"real server '{server.name}' {server.address} of service {service.label}"
+    if _is_local(server.address, surroundings.links):
+        raise NetworkError(f"{what} is an address of this machine", "give the address of the box itself")
+    if server.leg is not None:
+        return legs[server.leg]
+    candidates = _closest(server.address, _legs_in_reach(service, legs), surroundings)
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        names = " and ".join(f"'{leg.name}'" for leg in candidates)
+        raise NetworkError(f"{what} is on legs {names} alike", f'give it leg = "{candidates[0].name}" or another')
+    example = next(iter(legs.values()))
+    raise NetworkError(
+        f"{what} is on no leg",
+        f'give it leg = "{example.name}" (or another leg) or add an address of its subnet to a leg\'s interface, '
+        f"as with: ip address add ADDRESS/PREFIX dev {example.interface}",
+    )
+
+
+def _is_local(address: Address, links: Mapping[str, SeenLink]) -> bool:
+    return any(address == interface.ip for link in links.values() for interface in link.addresses)
+
+
+def _legs_in_reach(service: Service, legs: Legs) -> list[Legs]:
+    """Return the legs of the zones that the service's matches name, then all: the first that fit are taken."""
+    zones = {legs[name].zone for match in service.matches for name in match.legs}
+    named = {name: leg for name, leg in legs.items() if leg.zone in zones}
+    return [named, legs]
+
+
+def _closest(address: Address, groups: Sequence[Legs], surroundings: Surroundings) -> list[PlannedLeg]:
+    """Return the legs with the longest subnet that holds `address`, of the first group that has any."""
+    for group in groups:
+        lengths = {
+            leg.name: max(
+                (
+                    interface.network.prefixlen
+                    for interface in surroundings.links[leg.interface].addresses
+                    if address in interface.network
+                ),
+                default=-1,
+            )
+            for leg in group.values()
+        }
+        longest = max(lengths.values(), default=-1)
+        if longest >= 0:
+            return [group[name] for name, length in lengths.items() if length == longest]
+    return []
+
+
+def _require_one_zone(service: Service, placement: Placement, legs: Legs) -> None:
+    server, leg = placement[0]
+    for other, other_leg in placement[1:]:
+        if other_leg.zone != leg.zone:
+            raise NetworkError(
+                f"real servers of service {service.label} are in two zones: '{server.name}' on leg '{leg.name}' "
+                f"(zone {leg.zone}), '{other.name}' on leg '{other_leg.name}' (zone {other_leg.zone})",
+                "make one service for each zone",
+            )
+    for name in (name for match in service.matches for name in match.legs):
+        if legs[name].zone != leg.zone:
+            raise NetworkError(
+                f"service {service.label} matches leg '{name}' (zone {legs[name].zone}), but its real server "
+                f"'{server.name}' {server.address} is on leg '{leg.name}' (zone {leg.zone})",
+                f"match legs of zone {leg.zone}, or name real servers of zone {legs[name].zone}",
+            )
+
+
+def _require_one_identity(placements: Iterable[Placement]) -> None:
+    """Within a zone a name is one box: one address, one leg; and an address is one name."""
+    names: dict[tuple[str, str], tuple[Address, str]] = {}
+    addresses: dict[tuple[str, Address], str] = {}
+    for server, leg in (placed for placement in placements for placed in placement):
+        address, leg_name = names.setdefault((leg.zone, server.name), (server.address, leg.name))
+        if (address, leg_name) != (server.address, leg.name):
+            raise NetworkError(
+                f"real server '{server.name}' is {address} on leg '{leg_name}' and {server.address} on leg "
+                f"'{leg.name}' within zone {leg.zone}",
+                "a name is one box: give it the same address and leg in every service of the zone, or another name",
+            )
+        name = addresses.setdefault((leg.zone, server.address), server.name)
+        if name != server.name:
+            raise NetworkError(
+                f"real servers '{name}' and '{server.name}' of zone {leg.zone} are both {server.address}",
+                "a box has one name: use it in every service, or correct the address",
+            )

@@ -1,0 +1,68 @@
+"""A director ends, or is killed, and starts again under traffic: the data plane loses nothing."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from lasthop.lab import symmetry, transparency
+from lasthop.lab.director_files import Balancing, LegModes
+from lasthop.lab.topology import Blueprint, Topology
+from lasthop.lab.traffic import Continuous, Drip, open_http, retransmissions
+from lasthop.lab.waiting import wait_until
+
+
+@pytest.mark.parametrize("modes", [LegModes.TC, LegModes.XDP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_under_traffic_loses_no_packet(number: signal.Signals, modes: LegModes) -> None:
+    blueprint = Blueprint(firewalls=3, balancing=Balancing(modes, connections=20_000), offloads=False)
+    with Topology(blueprint) as lab:
+        lab.serve()
+        client, pairs = lab.namespace("client"), lab.layout.outwards
+        with transparency.capture(lab) as taken, Drip(client, pairs[0]) as drip, Continuous(client, pairs) as short:
+            for director in lab.directors.values():
+                progress(drip, short)
+                before = director.client.status()["connections"]
+                director.end(number)
+                progress(drip, short)
+                director.start()
+                director.wait_ready()
+                progress(drip, short)
+                assert director.client.status()["connections"] >= before > 0
+        assert drip.attempt is not None
+        assert drip.attempt.completed, drip.attempt
+        failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
+        assert not failed, failed[:5]
+        for proof in transparency.compare(lab.layout, taken.frames):
+            assert proof.holds, proof
+        assert retransmissions(client) == retransmissions(lab.namespace("www")) == 0
+        for director in lab.directors.values():
+            assert director.client.status()["unexpected"] == {}
+        judged = symmetry.judge(lab, [*short.attempts, drip.attempt])
+        assert judged.holds, judged.asymmetric[:5]
+
+
+def progress(drip: Drip, short: Continuous) -> None:
+    """Wait until both kinds of traffic have gone on by some steps."""
+    received, opened = drip.received, len(short.attempts)
+    assert wait_until(lambda: drip.received > received + 5_000 and len(short.attempts) > opened + 20, timeout=10)
+
+
+def test_detach_takes_everything_out_and_leaves_nothing_pinned() -> None:
+    with Topology(Blueprint(firewalls=2, balancing=Balancing(connections=20_000))) as lab:
+        lab.serve()
+        director = lab.directors["lb1"]
+        director.end()
+        assert open_http(lab.namespace("client"), lab.layout.outwards, 5)[0].completed
+        director.detach()
+        assert not pins_of(director.name)
+        assert not open_http(lab.namespace("client"), lab.layout.outwards, 1, timeout=0.3)[0].completed
+        director.start()
+        director.wait_ready()
+        assert open_http(lab.namespace("client"), lab.layout.outwards, 5)[0].completed
+
+
+def pins_of(name: str) -> bool:
+    return Path("/sys/fs/bpf/lasthop", name).exists()

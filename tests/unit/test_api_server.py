@@ -1,0 +1,241 @@
+"""The API's server: its paths, its document, and its socket."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import signal
+import socket
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lasthop.api.client import Client
+from lasthop.api.fake import ServedDirector
+from lasthop.api.sample import sample
+from lasthop.api.server import ROWS_AT_ONCE, application, serve
+from lasthop.errors import DataPlaneError, DirectorError
+from lasthop.model.connection import ConnectionReport
+from lasthop.model.counter import CounterReport
+from lasthop.model.hop import HopReport
+from lasthop.model.leg import LegReport
+from lasthop.model.real_server import ServerReport
+from lasthop.model.service import ServiceReport
+from lasthop.model.status import StatusReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOUNS = {
+    "status": StatusReport,
+    "legs": LegReport,
+    "services": ServiceReport,
+    "servers": ServerReport,
+    "connections": ConnectionReport,
+    "hops": HopReport,
+    "counters": CounterReport,
+}
+CONNECTION_FIELDS = [
+    "zone", "protocol", "source", "source_port", "destination", "destination_port", "state", "assured", "service",
+    "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s",
+]  # fmt: skip
+
+
+def document(path: Path, target: str) -> tuple[int, bytes]:
+    """Status and body of a GET, as any HTTP client gets them."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(path))
+        connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_a_noun_is_the_json_of_its_dataclasses(noun: str, tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    operations = sample()
+    with ServedDirector(operations, path):
+        status, body = document(path, f"/v1/{noun}")
+    expected: Any = getattr(operations, noun)()
+    plain = (
+        [dataclasses.asdict(each) for each in expected] if isinstance(expected, list) else dataclasses.asdict(expected)
+    )
+    assert status == 200
+    assert json.loads(body) == plain
+    assert body.endswith(b"\n")
+
+
+def test_a_connection_has_the_fields_of_the_design_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        connection = json.loads(document(path, "/v1/connections")[1])[0]
+    assert list(connection) == CONNECTION_FIELDS
+    assert list(connection["last_hop"]) == ["leg", "mac", "vlan", "name"]
+    assert list(connection["packets"]) == list(connection["bytes"]) == ["request", "response"]
+
+
+def test_lists_are_one_document_with_one_report_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    operations = sample()
+    operations.connection_reports *= ROWS_AT_ONCE // 2
+    with ServedDirector(operations, path):
+        rows = document(path, "/v1/connections")[1].splitlines()
+    assert (rows[0], rows[-1], len(rows)) == (b"[", b"]", len(operations.connection_reports) + 2)
+    assert len(json.loads(b"".join(rows))) == len(operations.connection_reports)
+
+
+def test_an_empty_list_is_json_too(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    operations = sample()
+    operations.hop_reports = []
+    with ServedDirector(operations, path):
+        assert document(path, "/v1/hops")[1] == b"[]\n"
+
+
+def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
+    described = application(sample()).openapi()
+    assert sorted(described["paths"]) == sorted(
+        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/detach"]
+    )
+    for noun, report in NOUNS.items():
+        fields = [field.name for field in dataclasses.fields(report)]
+        assert list(described["components"]["schemas"][report.__name__]["properties"]) == fields, noun
+    assert list(described["paths"]["/v1/detach"]) == ["post"]
+    assert "Problem" in described["components"]["schemas"]
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (DirectorError("can't do it: no", "do something else"), 409),
+        (DataPlaneError("can't do it: no", "do something else"), 500),
+    ],
+)
+def test_an_error_is_answered_with_problem_and_remedy(failure: DirectorError, status: int, tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    operations = sample()
+    operations.failure = failure
+    with ServedDirector(operations, path):
+        answered, body = document(path, "/v1/hops")
+    assert (answered, json.loads(body)) == (status, {"problem": "can't do it: no", "remedy": "do something else"})
+
+
+def test_a_fault_is_answered_without_a_traceback(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "lb1.sock"
+    operations = sample()
+    operations.failure = KeyError("x")
+    with ServedDirector(operations, path):
+        status, body = document(path, "/v1/hops")
+    assert status == 500
+    assert json.loads(body)["problem"] == "can't answer GET /v1/hops: KeyError: 'x'"
+    assert "Traceback" not in body.decode()
+    assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "told"),
+    [
+        ("/v1/connections?limit=0", 422, "limit"),
+        ("/v1/connections?limit=many", 422, "limit"),
+        ("/v1/connections?state=OPEN", 409, "SYN_RECV"),
+        ("/v1/connections?client=198.51.100", 409, "198.51.100.0/24"),
+        ("/v1/peers", 404, "/v1/peers"),
+        ("/v1/detach", 405, "GET"),
+    ],
+)
+def test_a_bad_request_is_answered_with_problem_and_remedy(target: str, status: int, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        answered, body = document(path, target)
+    answer = json.loads(body)
+    assert answered == status
+    assert sorted(answer) == ["problem", "remedy"]
+    assert told in answer["problem"] or told.replace("198.51.100.0", "192.0.2.0") in answer["remedy"]
+
+
+def test_garbage_on_the_socket_does_not_stop_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(path))
+            connection.sendall(b"\x00\xff garbage\r\n\r\n")
+            assert b" 400 " in connection.recv(65536)
+        assert document(path, "/v1/status")[0] == 200
+
+
+def test_the_socket_may_be_opened_by_its_owner_and_group_only(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "lb1.sock"
+    with ServedDirector(sample(), path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_socket_of_a_killed_director_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(path))
+    with ServedDirector(sample(), path):
+        assert document(path, "/v1/status")[0] == 200
+
+
+def test_a_second_director_of_the_same_name_is_refused_and_the_first_one_answers_on(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        with pytest.raises(DirectorError, match="can't start director 'lb1': one of that name is running"):
+            ServedDirector(sample(), path).__enter__()
+        assert document(path, "/v1/status")[0] == 200
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    path.write_text("precious")
+    with pytest.raises(DirectorError, match="it is a file, not a socket"):
+        ServedDirector(sample(), path).__enter__()
+    assert path.read_text() == "precious"
+
+
+def test_a_path_too_long_for_a_socket_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 100 + ".sock")
+    with pytest.raises(DirectorError, match="shorter than 108 bytes"):
+        ServedDirector(sample(), path).__enter__()
+
+
+def test_stopping_leaves_the_socket_of_a_successor_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+    assert path.is_socket()
+
+
+def test_the_server_runs_in_the_callers_loop_and_touches_no_signal(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    watched = (signal.SIGINT, signal.SIGTERM)
+
+    async def run() -> None:
+        before = [signal.getsignal(number) for number in watched]
+        async with serve(sample(), path):
+            assert [signal.getsignal(number) for number in watched] == before
+            assert (await asyncio.to_thread(Client("lb1", tmp_path).status))["director"] == "lb1"
+        assert not path.exists()
+
+    asyncio.run(run())
+
+
+def test_stopping_twice_or_before_the_start_does_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        server = serve(sample(), tmp_path / "lb1.sock")
+        await server.stop()
+        await server.start()
+        await server.stop()
+        await server.stop()
+
+    asyncio.run(run())

@@ -1,0 +1,121 @@
+"""Every example is a configuration that works, and says what its comments say."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lasthop.config import load
+from lasthop.model.director import LVS_TIMEOUTS, State
+from lasthop.model.rule import PortRange
+from lasthop.model.service import Persistence
+from lasthop.policy.compile import addresses_to_resolve, compile_plan
+from lasthop.policy.surroundings import SeenLink, Surroundings
+
+if TYPE_CHECKING:
+    from lasthop.policy.plan import Plan
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FILES = sorted(EXAMPLES.glob("*.toml"))
+
+#: The comment beside each interface: ``interface = "eth0"   # 192.0.2.2/24``.
+ADDRESSED_INTERFACE = re.compile(r'^interface = "(\w+)"\s+# ([0-9./]+)$', re.MULTILINE)
+
+
+def planned(file: Path) -> Plan:
+    """The plan on a machine with the interfaces and addresses of the file's comments, all neighbours resolved."""
+    links = {
+        name: SeenLink(number, f"02:00:00:00:00:{number:02x}", 1500, up=True, addresses=(IPv4Interface(address),))
+        for number, (name, address) in enumerate(ADDRESSED_INTERFACE.findall(file.read_text()), start=1)
+    }
+    configuration = load(file)
+    wanted = sorted(addresses_to_resolve(compile_plan(configuration, Surroundings(links=links))))
+    neighbours = {pair: f"02:00:00:00:01:{number:02x}" for number, pair in enumerate(wanted)}
+    return compile_plan(configuration, Surroundings(links=links, neighbours=neighbours))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_servers(file: Path) -> None:
+    plan = planned(file)
+    assert len(plan.legs) == len(ADDRESSED_INTERFACE.findall(file.read_text()))
+    assert all(server.usable for service in plan.services for server in service.servers)
+    assert all(len(service.fallback) == 1021 for service in plan.services)
+
+
+def test_examples_are_those_the_documentation_names() -> None:
+    assert [file.stem for file in FILES] == [
+        "lb1", "lb2", "one-arm", "one-box", "pass-rules", "persistence", "timeouts",
+    ]  # fmt: skip
+
+
+def test_two_boxes_fill_the_same_fallback_table_for_the_firewalls() -> None:
+    outer, inner = planned(EXAMPLES / "lb1.toml"), planned(EXAMPLES / "lb2.toml")
+    by_name = [
+        [service.servers[slot].name for slot in service.fallback]
+        for service in (*outer.services, *inner.services)
+        if len(service.servers) > 1
+    ]
+    assert len(by_name) == 2
+    assert by_name[0] == by_name[1]
+
+
+def test_one_box_keeps_each_direction_of_each_zone_on_its_own_legs() -> None:
+    plan = planned(EXAMPLES / "one-box.toml")
+    legs = {leg.name: leg.zone for leg in plan.legs}
+    ways = [(rule.leg, service.servers[0].leg) for rule, service in zip(plan.rules, plan.services, strict=True)]
+    assert ways == [
+        ("outside", "firewalls-out"),
+        ("firewalls-out", "outside"),
+        ("inside", "firewalls-in"),
+        ("firewalls-in", "inside"),
+    ]
+    assert [{legs[leg] for leg in way if leg} for way in ways] == [{"edge"}, {"edge"}, {"core"}, {"core"}]
+
+
+def test_one_box_leads_either_address_of_a_firewall_to_the_firewall_in_each_zone() -> None:
+    plan = planned(EXAMPLES / "one-box.toml")
+    outer, inner = IPv4Address("10.0.1.13"), IPv4Address("10.0.2.13")
+    found = {(zone, address): (label, name) for zone, address, label, name in plan.server_addresses}
+    assert found["edge", outer] == found["edge", inner] == ("FWM 1", "fw3")
+    assert found["core", outer] == found["core", inner] == ("FWM 3", "fw3")
+
+
+def test_one_arm_tells_directions_apart_by_the_real_server_a_frame_came_from() -> None:
+    plan = planned(EXAMPLES / "one-arm.toml")
+    assert [(rule.service, rule.leg, rule.source_real_server) for rule in plan.rules] == [
+        ("FWM 1", None, "router-out"),
+        ("FWM 2", None, "fw1"),
+        ("FWM 2", None, "fw2"),
+    ]
+    assert {server.leg for service in plan.services for server in service.servers} == {"lan"}
+
+
+def test_persistence_example_groups_clients_by_24_bits_for_ten_minutes() -> None:
+    (service,) = load(EXAMPLES / "persistence.toml").services
+    assert service.persistence == Persistence(timeout=600, prefix=24)
+    (planned_service,) = planned(EXAMPLES / "persistence.toml").services
+    assert (planned_service.persistence_s, planned_service.persistence_prefix) == (600, 24)
+    assert planned_service.turns == (0,)
+    assert set(planned_service.fallback) == {0}
+
+
+def test_pass_rules_come_before_the_services_in_file_order() -> None:
+    plan = planned(EXAMPLES / "pass-rules.toml")
+    services = [rule.service for rule in plan.rules]
+    assert services == [None] * 4 + ["FWM 10"] + ["FWM 20"] * 6
+    assert plan.rules[4].dscp == 46
+    assert plan.rules[4].destination_ports == PortRange(16384, 32767)
+    assert plan.rules[10].protocol == 1
+
+
+def test_timeouts_example_is_the_lvs_profile_with_two_values_of_its_own() -> None:
+    configuration = load(EXAMPLES / "timeouts.toml")
+    assert configuration.director.connections == 250_000
+    timeouts = configuration.director.timeouts
+    assert timeouts.profile == "lvs"
+    assert timeouts.seconds == LVS_TIMEOUTS | {State.ESTABLISHED: 7440, State.UDP: 180}
+    assert planned(EXAMPLES / "timeouts.toml").legs[0].own_macs == {"02:00:00:00:00:01", "00:00:5e:00:01:0a"}

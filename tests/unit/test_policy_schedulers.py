@@ -1,0 +1,119 @@
+"""The tables of the schedulers, and the rendezvous table beside the oracle written from its description."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import IPv4Address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lasthop.policy.plan import Choice, PlannedServer
+from lasthop.policy.schedulers import SCHEDULERS, rendezvous
+from tests.oracles import rendezvous as rendezvous_oracle
+from tests.oracles import rr as rr_oracle
+
+
+def server(name: str, weight: int = 1, *, usable: bool = True, address: str = "10.0.1.1") -> PlannedServer:
+    return PlannedServer(name, IPv4Address(address), "firewalls", "02:00:00:00:00:01", weight, usable)
+
+
+SERVERS = st.lists(
+    st.builds(
+        server,
+        st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=8),
+        st.integers(0, 3),
+        usable=st.booleans(),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.name,
+)
+
+
+def names(servers: list[PlannedServer]) -> list[str]:
+    """The name in each slot of the rendezvous table."""
+    return [servers[index].name for index in rendezvous.table(servers)]
+
+
+def test_the_registry_holds_each_scheduler_by_its_own_name() -> None:
+    assert {name: scheduler.choice for name, scheduler in SCHEDULERS.items()} == {
+        "rr": Choice.BY_TURN,
+        "wlc": Choice.BY_LOAD_WLC,
+    }
+    assert all(name == scheduler.name for name, scheduler in SCHEDULERS.items())
+
+
+@given(SERVERS)
+def test_round_robin_visits_in_turn_what_the_oracle_visits(servers: list[PlannedServer]) -> None:
+    weights = [each.weight if each.usable else 0 for each in servers]
+    turns = SCHEDULERS["rr"].turns(servers)
+    last = None
+    for visit in range(2 * len(turns)):
+        last = rr_oracle.choose(weights, last)
+        assert turns[visit % len(turns)] == last
+    if not turns:
+        assert rr_oracle.choose(weights, None) is None
+
+
+def test_wlc_has_no_turns_since_the_data_plane_compares_loads() -> None:
+    assert SCHEDULERS["wlc"].turns([server("fw1"), server("fw2")]) == ()
+
+
+@settings(max_examples=30, deadline=None)
+@given(SERVERS)
+def test_rendezvous_fills_the_table_as_the_oracle_does(servers: list[PlannedServer]) -> None:
+    described = [(each.name, each.weight, each.usable) for each in servers]
+    assert names(servers) == rendezvous_oracle.table(described)
+
+
+@settings(deadline=None)
+@given(servers=SERVERS, data=st.data())
+def test_rendezvous_depends_on_names_alone(servers: list[PlannedServer], data: st.DataObject) -> None:
+    elsewhere = [
+        PlannedServer(each.name, IPv4Address("192.0.2.9"), "inside", "02:00:00:00:00:99", each.weight, each.usable)
+        for each in data.draw(st.permutations(servers))
+    ]
+    assert names(elsewhere) == names(servers)
+
+
+@settings(deadline=None)
+@given(servers=SERVERS.filter(bool), data=st.data())
+def test_rendezvous_moves_only_the_slots_of_the_server_that_left(
+    servers: list[PlannedServer], data: st.DataObject
+) -> None:
+    weighted = [server(each.name, each.weight + 1) for each in servers]
+    gone = data.draw(st.sampled_from(weighted))
+    before = names(weighted)
+    after = names([each for each in weighted if each is not gone])
+    assert all(old in {new, gone.name} for old, new in zip(before, after, strict=False))
+
+
+def test_rendezvous_uses_weight_0_only_where_nothing_else_is_usable() -> None:
+    assert set(names([server("a", 0), server("b")])) == {"b"}
+    assert set(names([server("a", 0), server("b", usable=False), server("c", 0)])) == {"a", "c"}
+
+
+def test_rendezvous_is_empty_where_no_server_is_usable() -> None:
+    assert rendezvous.table([]) == ()
+    assert rendezvous.table([server("a", usable=False), server("b", 0, usable=False)]) == ()
+
+
+def test_rendezvous_shares_slots_evenly() -> None:
+    servers = [server(f"fw{number}") for number in range(1, 5)]
+    shares = [rendezvous.table(servers).count(index) for index in range(4)]
+    # Binomial with p = 1/4: 255 on average, standard deviation 14; five of them either way.
+    assert all(185 <= share <= 325 for share in shares)
+    assert sum(shares) == rendezvous.TABLE_SIZE
+
+
+def test_rendezvous_of_64_servers_takes_milliseconds() -> None:
+    servers = [server(f"firewall-{number}") for number in range(64)]
+    fastest = min(_seconds_to_fill(servers) for _ in range(5))
+    assert fastest < 0.005
+
+
+def _seconds_to_fill(servers: list[PlannedServer]) -> float:
+    rendezvous.scores.cache_clear()
+    begin = time.thread_time()
+    rendezvous.table(servers)
+    return time.thread_time() - begin
