@@ -51,9 +51,13 @@ def require_kernel(release: str) -> None:
         raise DataPlaneError(f"can't run on kernel {release}", "boot kernel 6.1 or later")
 
 
+#: include/uapi/linux/time.h; the time module has no name for it.
+_CLOCK_MONOTONIC_COARSE = 6
+
+
 def now_ns() -> int:
     """The clock that entries are stamped with."""
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_COARSE)
+    return time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE)
 
 
 class KernelDataPlane:
