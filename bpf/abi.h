@@ -62,7 +62,11 @@ enum connection_flag {
 
 enum choice { BY_TURN, BY_LOAD_WLC };
 
-enum leg_flag { LEG_XDP_TRANSMIT = 1 };
+enum leg_flag {
+	LEG_XDP_TRANSMIT = 1, /* XDP frames may leave through it: proved by a test frame */
+	LEG_UP = 2,
+	LEG_MORE_MACS = 4, /* own_macs has addresses beside the leg's own */
+};
 
 enum service_flag {
 	SERVICE_EMPTY_TO_KERNEL = 1,
@@ -121,6 +125,7 @@ enum reason {
 	DROP_EMPTY,
 	DROP_LOOP,
 	DROP_NO_HOP,
+	DROP_LEG_DOWN,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_HOPS_FULL,
@@ -265,7 +270,7 @@ struct connection_key {
 };
 
 struct connection {
-	__u64 word; /* generation << 32 | flags << 8 | state: changed by compare-and-swap only */
+	__u64 word; /* fingerprint of the key << 32 | flags << 8 | state: changed by compare-and-swap only */
 	__u32 forward_hop;
 	__u32 last_hop;
 	__u16 service; /* SERVICE_NONE: for the real server's own address */

@@ -21,6 +21,8 @@ static __always_inline __u32 may_forward(const struct packet *p, __u32 hop_id, _
 	*out = leg_by_id(target_leg(*target));
 	if (!*target || !*out || !(*out)->ifindex)
 		return DROP_NO_HOP;
+	if (!((*out)->flags & LEG_UP))
+		return DROP_LEG_DOWN;
 	if (p->entry == ENTRY_XDP && !((*out)->flags & LEG_XDP_TRANSMIT))
 		return KERNEL_TC;
 	if (*target == target_word(p->leg_id, p->eth->h_source))
@@ -77,16 +79,24 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 		count(EVENT_ASYMMETRIC);
 }
 
+/* Not a reason: the connection ended while the packet was looked at. */
+#define CONNECTION_GONE REASONS
+
 /* A packet of a connection, or an ICMP error about one: to the hop its direction goes to. */
 static __always_inline __u32 forward_known(const struct packet *p, struct connection *connection, __u32 *out_ifindex)
 {
+	__u32 hop_id;
 	bool from_low = WORD_FLAGS(READ_ONCE(connection->word)) & CONNECTION_FROM_LOW;
 	enum direction direction = p->from_low == from_low ? REQUEST : RESPONSE;
 	struct leg *out;
 	__u64 target;
 	__u32 reason;
 
-	reason = may_forward(p, direction == REQUEST ? connection->forward_hop : connection->last_hop, &target, &out);
+	hop_id = READ_ONCE(*(direction == REQUEST ? &connection->forward_hop : &connection->last_hop));
+	/* Only now is it certain that the hop was read from this connection and not from a successor. */
+	if (unlikely(!still_there(p, connection)))
+		return CONNECTION_GONE;
+	reason = may_forward(p, hop_id, &target, &out);
 	if (unlikely(reason))
 		return reason;
 	if (!p->related) {
@@ -185,18 +195,16 @@ static __always_inline __u32 addressed_server(const struct packet *p)
 }
 
 /* A packet of no known connection: rules, services, and last the kernel. */
-static __always_inline __u32 forward_unknown(const struct packet *p, const struct ruleset *ruleset, __u32 *out_ifindex)
+static __always_inline __u32 forward_unknown(struct packet *p, const struct ruleset *ruleset, __u32 *out_ifindex)
 {
-	__u32 hop_id = known_source_hop(p), source_box = NO_BOX;
-	__u32 service_id, server_id, flags = 0, reason;
+	__u32 service_id, server_id, source_box = NO_BOX, flags = 0, reason;
+	struct hop *source;
 	__u8 prefix = 0;
 
-	if (hop_id) {
-		struct hop *hop = hop_by_id(hop_id);
-
-		if (hop)
-			source_box = hop->box;
-	}
+	p->source_hop = known_source_hop(p);
+	source = hop_by_id(p->source_hop);
+	if (p->source_hop && source)
+		source_box = source->box;
 	if (match_rules(p, 0, ruleset->pass_count, source_box, &service_id))
 		return KERNEL_PASS_RULE;
 	if (is_local(p))

@@ -84,7 +84,7 @@ static __noinline __u32 learn_hop(__u64 target)
 /* The hop a frame came from, made if it must be. 0 if there is no room for it. */
 static __always_inline __u32 source_hop(const struct packet *p)
 {
-	__u32 id = known_source_hop(p);
+	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p);
 
 	return likely(id) ? id : learn_hop(target_word(p->leg_id, p->eth->h_source));
 }

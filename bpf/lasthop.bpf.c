@@ -62,8 +62,11 @@ static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
 			count(EVENT_REUSED);
 		connection = NULL;
 	}
-	if (likely(connection))
-		return forward_known(p, connection, out_ifindex);
+	if (likely(connection)) {
+		reason = forward_known(p, connection, out_ifindex);
+		if (likely(reason != CONNECTION_GONE))
+			return reason;
+	}
 	return forward_unknown(p, ruleset, out_ifindex);
 }
 
@@ -119,31 +122,13 @@ int lh_xdp(struct xdp_md *ctx)
 SEC("syscall")
 int lh_sweep(struct sweep *request)
 {
-	struct sweep totals = { .now_ns = request->now_ns, .idle_limit_ns = request->idle_limit_ns };
-	struct sweep_pass pass = { .totals = &totals };
-	__u32 zero = 0, half;
-	struct live *state = bpf_map_lookup_elem(&live, &zero);
-
-	if (!state)
-		return 1;
-	half = READ_ONCE(state->half) & 1;
-	pass.ruleset = bpf_map_lookup_elem(&rulesets, &half);
-	if (!pass.ruleset)
-		return 1;
-	bpf_for_each_map_elem(&connections, sweep_connection, &pass, 0);
-	bpf_for_each_map_elem(&templates, sweep_one_template, &totals, 0);
-	*request = totals;
-	return 0;
+	return sweep_everything(request);
 }
 
 SEC("xdp")
 int lh_probe(struct xdp_md *ctx)
 {
-	const struct probe_frame *frame = (void *)(long)ctx->data;
-
-	if ((const void *)(frame + 1) > (const void *)(long)ctx->data_end)
-		return XDP_DROP;
-	return bpf_redirect(frame->ifindex, 0);
+	return send_probe(ctx);
 }
 
 SEC("tp_btf/xdp_devmap_xmit")

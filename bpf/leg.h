@@ -19,8 +19,10 @@ static __always_inline bool own_mac(const struct leg *leg, const __u8 *mac)
 {
 	struct own_mac_key key = { .ifindex = leg->ifindex };
 
-	if (likely(same_mac(leg->mac, mac)))
+	if (same_mac(leg->mac, mac))
 		return 1;
+	if (likely(!(leg->flags & LEG_MORE_MACS)))
+		return 0;
 	__builtin_memcpy(key.mac, mac, ETH_ALEN);
 	return bpf_map_lookup_elem(&own_macs, &key) != NULL;
 }

@@ -20,6 +20,7 @@ struct packet {
 	enum entry entry;
 	__u32 ifindex;
 	__u32 leg_id;
+	__u32 source_hop; /* the hop it came from, 0 if not known; set for a packet without a connection */
 	__u32 half;
 	__u32 length;	/* bytes from the IP header on, without what a driver padded */
 	__u32 segments; /* packets on the wire: more than one for a GSO frame */
@@ -36,6 +37,7 @@ struct packet {
 	__u8 opening;	/* may be scheduled */
 	__u8 related;	/* an ICMP error; key is of the connection it talks about */
 	__u16 pad;
+	__u32 fingerprint; /* of the key */
 	struct connection_key key;
 };
 

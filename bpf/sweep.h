@@ -54,3 +54,23 @@ static long sweep_one_template(void *map, struct template_key *key, struct templ
 		totals->templates++;
 	return 0;
 }
+
+/* Returns 0, or 1 if there is nothing published to sweep by. */
+static __always_inline int sweep_everything(struct sweep *request)
+{
+	struct sweep totals = { .now_ns = request->now_ns, .idle_limit_ns = request->idle_limit_ns };
+	struct sweep_pass pass = { .totals = &totals };
+	__u32 zero = 0, half;
+	struct live *state = bpf_map_lookup_elem(&live, &zero);
+
+	if (!state)
+		return 1;
+	half = READ_ONCE(state->half) & 1;
+	pass.ruleset = bpf_map_lookup_elem(&rulesets, &half);
+	if (!pass.ruleset)
+		return 1;
+	bpf_for_each_map_elem(&connections, sweep_connection, &pass, 0);
+	bpf_for_each_map_elem(&templates, sweep_one_template, &totals, 0);
+	*request = totals;
+	return 0;
+}

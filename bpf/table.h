@@ -2,9 +2,11 @@
 /*
  * The connection table: find, insert, track, retire. Nothing else touches `connections`.
  *
- * A connection's word holds generation, flags and state and changes by compare-and-swap only, so
- * of two CPUs that see the same change one wins, and the winner moves the live counters. A retired
- * entry keeps its dead word until it is deleted by whoever retired it.
+ * A connection's word holds flags and state and changes by compare-and-swap only, so of two CPUs
+ * that see the same change one wins, and the winner moves the live counters. A retired entry keeps
+ * its dead word until it is deleted by whoever retired it. Its memory may then be another
+ * connection's at once, while a third CPU still holds a pointer: the word also holds a fingerprint
+ * of the key, so that a successor is not taken for the connection that was found.
  */
 #pragma once
 
@@ -14,7 +16,8 @@
 
 #define WORD_STATE(word) ((__u32)(word) & 0xff)
 #define WORD_FLAGS(word) ((__u32)((word) >> 8) & 0xffff)
-#define WORD(generation, flags, state) ((__u64)(generation) << 32 | (__u64)(flags) << 8 | (state))
+#define WORD_FINGERPRINT(word) ((__u32)((word) >> 32))
+#define WORD(fingerprint, flags, state) ((__u64)(fingerprint) << 32 | (__u64)(flags) << 8 | (state))
 
 /* A request-only conversation counts as assured after this many packets over this long. */
 #define ASSURED_PACKETS 4
@@ -58,13 +61,23 @@ static __always_inline bool expired(const struct connection *connection, const s
 	       now_ns - last_seen_ns > timeout_of(ruleset, WORD_STATE(READ_ONCE(connection->word)));
 }
 
+static __always_inline __u32 fingerprint(const struct connection_key *key)
+{
+	const __u64 *words = (const __u64 *)key;
+	__u64 hash = 0;
+
+	for (int i = 0; i < (int)(sizeof(*key) / sizeof(*words)); i++)
+		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+	return (__u32)(hash >> 32);
+}
+
 /* Take a connection out. True for the one caller that did; it must not touch the entry afterwards. */
 static __always_inline bool retire(const struct connection_key *key, struct connection *connection)
 {
 	__u64 word = READ_ONCE(connection->word);
 	__u32 flags = WORD_FLAGS(word);
 
-	if (flags & CONNECTION_DEAD ||
+	if (flags & CONNECTION_DEAD || WORD_FINGERPRINT(word) != fingerprint(key) ||
 	    __sync_val_compare_and_swap(&connection->word, word, word | WORD(0, CONNECTION_DEAD, 0)) != word)
 		return 0;
 	adjust_load(connection->service, connection->server, WORD_STATE(word), -1);
@@ -74,12 +87,21 @@ static __always_inline bool retire(const struct connection_key *key, struct conn
 	return 1;
 }
 
+/* Whether an entry that was found is the packet's connection still. */
+static __always_inline bool still_there(const struct packet *p, const struct connection *connection)
+{
+	__u64 word = READ_ONCE(connection->word);
+
+	return WORD_FINGERPRINT(word) == p->fingerprint && !(WORD_FLAGS(word) & CONNECTION_DEAD);
+}
+
 /* The live connection of a key, or NULL. What has expired is retired here, whoever sees it first. */
-static __always_inline struct connection *find_connection(const struct packet *p, const struct ruleset *ruleset)
+static __always_inline struct connection *find_connection(struct packet *p, const struct ruleset *ruleset)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &p->key);
 
-	if (!connection || WORD_FLAGS(READ_ONCE(connection->word)) & CONNECTION_DEAD)
+	p->fingerprint = fingerprint(&p->key);
+	if (!connection || !still_there(p, connection))
 		return NULL;
 	if (unlikely(expired(connection, ruleset, p->now_ns))) {
 		if (p->related)
@@ -116,7 +138,7 @@ static __always_inline void track(const struct packet *p, struct connection *con
 		__u32 flags = WORD_FLAGS(word), state = WORD_STATE(word), next;
 		__u64 changed;
 
-		if (flags & CONNECTION_DEAD)
+		if (flags & CONNECTION_DEAD || WORD_FINGERPRINT(word) != p->fingerprint)
 			return;
 		if (direction == RESPONSE)
 			flags |= CONNECTION_REPLIED;
@@ -163,7 +185,7 @@ static __always_inline bool insert_connection(const struct packet *p, struct con
 
 	if (p->from_low)
 		flags |= CONNECTION_FROM_LOW;
-	fresh->word = WORD(bpf_get_prandom_u32(), flags, state);
+	fresh->word = WORD(p->fingerprint, flags, state);
 	fresh->last_seen_ns = p->now_ns;
 	fresh->created_ns = p->now_ns;
 	fresh->packets[REQUEST] = p->segments;

@@ -7,6 +7,16 @@
 
 #include "count.h"
 
+/* Send a test frame out of the interface that it names. */
+static __always_inline int send_probe(struct xdp_md *ctx)
+{
+	const struct probe_frame *frame = (void *)(long)ctx->data;
+
+	if ((const void *)(frame + 1) > (const void *)(long)ctx->data_end)
+		return XDP_DROP;
+	return bpf_redirect(frame->ifindex, 0);
+}
+
 /* The few kernel fields needed; their offsets come from the running kernel's BTF. */
 struct ns_common {
 	unsigned int inum;

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),
     "demo": Entry("lasthop.lab.command:demo", LAB, "Build the sandwich in namespaces and show it work."),
+    "lab-clean": Entry("lasthop.lab.command:lab_clean", LAB, "Remove topologies that were kept or left behind."),
     "lab-shell": Entry("lasthop.lab.command:lab_shell", LAB, "A shell inside a topology of the lab."),
 }
 

@@ -113,11 +113,16 @@ class LegTable:
         entry["zone"] = self._publisher.zones.id_of(leg.zone)
         if leg.mac:
             entry["mac"] = np.frombuffer(abi.pack_mac(leg.mac), "u1")
-        entry["flags"] = self._flags(leg.name)
+        entry["flags"] = self._flags(leg)
         entry["ifindex"] = leg.ifindex
 
-    def _flags(self, name: str) -> int:
-        return abi.enum("leg_flag")["LEG_XDP_TRANSMIT"] if name in self._transmit else 0
+    def _flags(self, leg: PlannedLeg) -> int:
+        flags = abi.enum("leg_flag")
+        return (
+            (leg.name in self._transmit) * flags["LEG_XDP_TRANSMIT"]
+            | leg.up * flags["LEG_UP"]
+            | (leg.own_macs != {leg.mac}) * flags["LEG_MORE_MACS"]
+        )
 
     def _index_legs(self, plan: Plan) -> None:
         replace_entries(
@@ -175,5 +180,5 @@ class LegTable:
             self._transmit.discard(name)
             if name in self._xdp and leg.up and self._attacher.transmits(leg.ifindex, leg.mac):
                 self._transmit.add(name)
-            self._publisher.legs["flags"][self._publisher.leg_names.id_of(name)] = self._flags(name)
+            self._publisher.legs["flags"][self._publisher.leg_names.id_of(name)] = self._flags(leg)
         return before != self._transmit

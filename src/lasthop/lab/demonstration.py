@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lasthop.lab import symmetry, transparency
@@ -124,17 +125,21 @@ def demonstrate(lab: Topology, wanted: Load) -> Outcome:
 
 
 def send(lab: Topology, wanted: Load) -> list[Attempt]:
-    """Try all connections of a load, curl of every client at once."""
+    """Try all connections of a load, all kinds at once."""
     client, www = lab.namespace("client"), lab.namespace("www")
     outwards, inwards = lab.layout.outwards, lab.layout.inwards
     patience = _IMPATIENT if lab.blueprint.no_last_hop else _PATIENT
-    parallel = 256 if lab.blueprint.no_last_hop else 48
-    attempts = _curls(client, outwards, wanted.curl, patience)
-    attempts += open_http(client, outwards, wanted.http, timeout=patience, parallel=parallel)
-    attempts += echo_udp(client, outwards, wanted.udp, timeout=patience)
-    attempts += echo_icmp(client, outwards, wanted.icmp, timeout=patience)
-    attempts += open_http(www, inwards, wanted.http_from_inside, timeout=patience, parallel=parallel)
-    return attempts
+    http = partial(open_http, timeout=patience, parallel=256 if lab.blueprint.no_last_hop else 32)
+    kinds = (
+        partial(_curls, client, outwards, wanted.curl, patience),
+        partial(http, client, outwards, wanted.http),
+        partial(echo_udp, client, outwards, wanted.udp, timeout=patience),
+        partial(echo_icmp, client, outwards, wanted.icmp, timeout=patience),
+        partial(http, www, inwards, wanted.http_from_inside),
+    )
+    with ThreadPoolExecutor(max_workers=len(kinds)) as workers:
+        jobs = [workers.submit(kind) for kind in kinds]
+        return [attempt for job in jobs for attempt in job.result()]
 
 
 def _curls(

@@ -59,7 +59,7 @@ class Record:
             if not name.endswith(f"-{self.suffix}"):
                 continue
             shutil.rmtree(_PINS / name, ignore_errors=True)
-            for file in (_SOCKETS / f"{name}.sock", _STATES / f"{name}.json"):
+            for file in (_SOCKETS / f"{name}.sock", _SOCKETS / f"{name}.lock", _STATES / f"{name}.json"):
                 file.unlink(missing_ok=True)
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -16,7 +16,6 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lasthop.lab.namespace import inside
@@ -35,6 +34,7 @@ PARALLEL = 64
 TIMEOUT = 5.0
 #: curl is told its ports, since it does not tell them when it fails; the kernel chooses others for everybody else.
 _CURL_PORTS = itertools.cycle(range(65_001, 65_536))
+_IDENTIFIERS = itertools.cycle(range(1, 1 << 16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,10 @@ async def _udp(pair: tuple[IPv4Address, IPv4Address], patience: float) -> Attemp
 def echo_icmp(
     namespace: str, pairs: Sequence[tuple[IPv4Address, IPv4Address]], count: int, *, timeout: float = TIMEOUT
 ) -> list[Attempt]:
-    """Send `count` ICMP echo requests with an identifier each and collect the replies."""
+    """Send `count` ICMP echo requests with an identifier each, a new one in every call, and collect the replies."""
     waiting = {
         identifier: tuple(map(str, pair))
-        for identifier, pair in zip(range(1, count + 1), itertools.cycle(pairs), strict=False)
+        for identifier, pair in zip(itertools.islice(_IDENTIFIERS, count), itertools.cycle(pairs), strict=False)
     }
     answered: set[int] = set()
     with inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
@@ -310,11 +310,3 @@ class Drip:
         except OSError as error:
             return f"broken after {self.received} bytes: {error}"
         return ""
-
-
-def retransmissions(namespace: str) -> int:
-    """TCP segments that boxes in `namespace` have sent again (RetransSegs of /proc/net/snmp)."""
-    with inside(namespace):
-        rows = [line.split() for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()]
-    names, values = (row for row in rows if row[0] == "Tcp:")
-    return int(values[names.index("RetransSegs")])
