@@ -38,9 +38,7 @@ def name(value: object) -> str:
     """Return the name of a director, leg, zone or real server."""
     given = _text(value)
     if not _NAME.fullmatch(given):
-        raise wrong(
-            "is no name lasthop can use", "use 1 to 32 letters, digits, '_' and '-', a letter or digit first"
-        )
+        raise wrong("is no name lasthop can use", "use 1 to 32 letters, digits, '_' and '-', a letter or digit first")
     return given
 
 

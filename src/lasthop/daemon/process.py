@@ -36,9 +36,13 @@ _SWEEP_SHARE = 0.05
 
 def run(configuration: Configuration, file: str) -> None:
     """Run the director until SIGTERM, SIGINT or a detach. Raises LasthopError if it cannot start."""
-    with _only_one(configuration.director.name), closing(NetworkWatch(wiring.network)) as watch:
-        with closing(wiring.start(configuration, file, watch.observe())) as director:
-            asyncio.run(_serve(director, watch, configuration.director.name))
+    name = configuration.director.name
+    with (
+        _only_one(name),
+        closing(NetworkWatch(wiring.network)) as watch,
+        closing(wiring.start(configuration, file, watch.observe())) as director,
+    ):
+        asyncio.run(_serve(director, watch, name))
 
 
 @contextmanager

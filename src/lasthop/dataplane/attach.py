@@ -152,7 +152,7 @@ class Attacher:
             os.close(fd)
         return True
 
-    def _create(self, pin: Path, program: int, ifindex: int, kind: int, flags: int, operation: str) -> None:  # noqa: PLR0913 -- the call's own arguments
+    def _create(self, pin: Path, program: int, ifindex: int, kind: int, flags: int, operation: str) -> None:
         opts = ffi.new("struct bpf_link_create_opts *")
         opts.sz, opts.flags = ffi.sizeof("struct bpf_link_create_opts"), flags
         fd = check(library().bpf_link_create(program, ifindex, kind, opts), operation)
@@ -162,7 +162,6 @@ class Attacher:
             os.close(fd)
 
     def _live_map_id(self) -> int:
-
 
         return int(map_info(self._loaded.maps["live"].fd).id)
 

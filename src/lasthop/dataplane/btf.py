@@ -57,7 +57,8 @@ class Btf:
         return library().btf__type_by_id(self._btf, type_id) + 1
 
     def _string(self, offset: int) -> str:
-        return ffi.string(library().btf__name_by_offset(self._btf, offset)).decode()
+        text: bytes = ffi.string(library().btf__name_by_offset(self._btf, offset))
+        return text.decode()
 
     def _dtype(self, type_id: int) -> np.dtype[Any]:
         record = library().btf__type_by_id(self._btf, type_id)

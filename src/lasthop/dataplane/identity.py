@@ -25,7 +25,9 @@ class NameTable:
     def __init__(self, table: Map, what: str, first: int = 0) -> None:
         self._what = what
         self._first = first
-        self._texts: NDArray[Any] = table.view(abi.types().struct("name"))["text"].view(f"S{abi.limit('NAME_LENGTH')}")[:, 0]
+        self._texts: NDArray[Any] = table.view(abi.types().struct("name"))["text"].view(f"S{abi.limit('NAME_LENGTH')}")[
+            :, 0
+        ]
         self._ids = {text.decode(): i for i, text in enumerate(self._texts.tolist()) if text and i >= first}
 
     def id_of(self, name: str) -> int:

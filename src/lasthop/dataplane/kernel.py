@@ -136,8 +136,7 @@ class KernelDataPlane:
         keys, values = self._table.read(now, timeouts)
         names = _Names(self._publisher)
         return [
-            connection_table.report(key, value, now, timeouts, names)
-            for key, value in zip(keys, values, strict=True)
+            connection_table.report(key, value, now, timeouts, names) for key, value in zip(keys, values, strict=True)
         ]
 
     def hops(self) -> list[HopReport]:

@@ -211,7 +211,9 @@ class Map:
         return view["value"] if dtype.names == ("value",) else view
 
 
-def test_run(program_fd: int, data: bytes, context: bytes, *, repeat: int = 1, flags: int = 0, room: int = 0) -> tuple[int, bytes, int]:
+def test_run(
+    program_fd: int, data: bytes, context: bytes, *, repeat: int = 1, flags: int = 0, room: int = 0
+) -> tuple[int, bytes, int]:
     """BPF_PROG_TEST_RUN: (verdict, frame afterwards, mean ns per run).
 
     `room` bytes are offered for the frame afterwards; 0 with the live-frames flag, which gives none back.

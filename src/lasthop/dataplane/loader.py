@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lasthop.dataplane import abi
@@ -17,6 +16,7 @@ from lasthop.errors import DataPlaneError, ForeignPinsError, VerifierError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lasthop.dataplane.pins import Pins
 
@@ -87,11 +87,15 @@ def _load_once(pins: Pins | None, connections: int, path: Path, *, optional: boo
 
 
 def _refused(result: int, logs: dict[str, Any]) -> None:
-    text = "\n".join(f"{name}:\n{ffi.string(log).decode(errors='replace')}" for name, log in logs.items() if log[0] != b"\0")
+    text = "\n".join(
+        f"{name}:\n{ffi.string(log).decode(errors='replace')}" for name, log in logs.items() if log[0] != b"\0"
+    )
     if -result in (1, 12):
         check(result, "load the data plane into the kernel")
     raise VerifierError(
-        f"can't load the data plane: {os.strerror(-result)}", "kernel 6.1 or later is needed; see `lasthop doctor`", text
+        f"can't load the data plane: {os.strerror(-result)}",
+        "kernel 6.1 or later is needed; see `lasthop doctor`",
+        text,
     )
 
 

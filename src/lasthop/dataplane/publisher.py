@@ -7,6 +7,8 @@ with is not written again before every packet that could be reading it is done (
 from __future__ import annotations
 
 import ctypes
+import platform
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +18,14 @@ from lasthop.dataplane.encode import Half, Ids, encode
 from lasthop.dataplane.identity import NameTable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lasthop.dataplane.hop_table import HopTable
     from lasthop.dataplane.libbpf import Map
     from lasthop.policy.plan import Plan
 
 _MEMBARRIER_GLOBAL = 1
+_LONGEST_PACKET_S = 0.05
 _SYS_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
 
 
@@ -56,14 +61,16 @@ class Publisher:
         return int(self.live["half"][0])
 
     @property
-    def servers(self) -> np.ndarray[Any, np.dtype[Any]]:
+    def servers(self) -> NDArray[Any]:
         """The servers packets read, by id."""
-        return self._halves["servers"][self.half]
+        servers: NDArray[Any] = self._halves["servers"][self.half]
+        return servers
 
     @property
-    def timeouts_ns(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def timeouts_ns(self) -> NDArray[np.int64]:
         """Time-out of each state."""
-        return self.rulesets["timeout_ns"][self.half].astype(np.int64)
+        timeouts: NDArray[np.int64] = self.rulesets["timeout_ns"][self.half].astype(np.int64)
+        return timeouts
 
     def server_ids(self) -> dict[tuple[str, str], int]:
         """(service label, real server) -> id, retired ones included."""
@@ -182,9 +189,10 @@ def replace_entries(table: Map, wanted: dict[bytes, bytes]) -> None:
 
 
 def grace_period() -> None:
-    """Wait until no packet is read by a program that started before: membarrier(2), which waits for RCU."""
-    import platform  # noqa: PLC0415 -- only here, and only for the number of a system call glibc does not wrap
+    """Wait until no program that started before still runs: membarrier(2), which waits for RCU.
 
+    Where the kernel refuses it (nohz_full, seccomp), wait a thousand times longer than a packet takes.
+    """
     number = _SYS_MEMBARRIER.get(platform.machine())
-    if number is not None:
-        ctypes.CDLL(None, use_errno=True).syscall(number, _MEMBARRIER_GLOBAL, 0, 0)
+    if number is None or ctypes.CDLL(None).syscall(number, _MEMBARRIER_GLOBAL, 0, 0):
+        time.sleep(_LONGEST_PACKET_S)

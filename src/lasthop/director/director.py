@@ -10,7 +10,6 @@ import logging
 import os
 import platform
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lasthop import __version__
@@ -21,6 +20,7 @@ from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
 from lasthop.model.status import StatusReport
 from lasthop.policy.compile import addresses_to_resolve, compile_plan
+from lasthop.policy.refresh import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,7 @@ class Director:
 
     def status(self) -> StatusReport:
         """See Operations.status."""
+        self.sweep()
         plan, size = self._ready()
         unresolved = {server.name for service in plan.services for server in service.servers if server.mac is None}
         counters = self._dataplane.counters()
@@ -195,7 +196,7 @@ class Director:
             plan = compile_plan(self._configuration, surroundings)
         except NetworkError:
             if self._plan is not None:
-                self._publish(_without_missing(self._plan, self._missing))
+                self._publish(refresh(self._plan, surroundings))
             raise
         self._publish(plan)
 
@@ -249,22 +250,6 @@ def _server_report(label: str, server: PlannedServer, load: Load | None) -> Serv
     )
 
 
-def _without_missing(plan: Plan, missing: frozenset[str]) -> Plan:
-    """The plan that was, with the legs whose interface is gone marked down and their real servers unusable."""
-    gone = {leg.name for leg in plan.legs if leg.interface in missing}
-    return replace(
-        plan,
-        legs=tuple(replace(leg, up=leg.up and leg.name not in gone) for leg in plan.legs),
-        services=tuple(
-            replace(
-                service,
-                servers=tuple(replace(server, usable=server.usable and server.leg not in gone) for server in service.servers),
-            )
-            for service in plan.services
-        ),
-    )
-
-
 def _log_changes(before: Plan, after: Plan) -> None:
     """One line for each leg and real server that changed in a way an operator cares about."""
     legs = {leg.name: leg.up for leg in before.legs}
@@ -278,5 +263,8 @@ def _log_changes(before: Plan, after: Plan) -> None:
             if was != server.mac:
                 _log.warning(
                     "real server %s of %s: MAC address %s, was %s",
-                    server.name, service.label, server.mac or "unresolved", was or "unresolved",
+                    server.name,
+                    service.label,
+                    server.mac or "unresolved",
+                    was or "unresolved",
                 )

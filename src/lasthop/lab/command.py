@@ -154,10 +154,10 @@ def _conclude(blueprint: Blueprint, outcome: Outcome, show: Presentation) -> Non
         dropped = sum(view.packets.invalid for view in outcome.symmetry.per_firewall.values())
         show.verdict(
             outcome.shows_the_problem,
-            f"the problem shows: {total - outcome.completed:,} of {total:,} connections failed; firewalls dropped"
-            f" {dropped:,} packets of connections whose requests another firewall had seen",
+            f"the problem shows: {total - outcome.completed:,} of {total:,} connections failed",
         )
-        show.line("       With a director in place of the router (lasthop demo) each response goes to the last hop.")
+        show.line(f"       Firewalls dropped {dropped:,} packets: another one had seen the connection's requests.")
+        show.line("       With a director in the router's place (lasthop demo) responses go to the last hop.")
         return
     show.verdict(outcome.completed == total, f"complete: {outcome.completed:,} of {total:,} connections were answered")
     show.verdict(

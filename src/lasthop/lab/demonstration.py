@@ -177,4 +177,17 @@ def _with_reports(
     by_key: dict[object, list[Report]] = {}
     for report in reports:
         by_key.setdefault(tuple(report[name] for name in names), []).append(report)
-    return tuple((attempt, tuple(by_key.get(attempt.key, ()))) for attempt in attempts)
+    # In the order the requests came by: edge and core, or the other way round.
+    return tuple(
+        (
+            attempt,
+            tuple(
+                sorted(
+                    by_key.get(attempt.key, ()),
+                    key=lambda report: report["zone"],
+                    reverse=attempt.source != str(WWW_ADDRESS),
+                )
+            ),
+        )
+        for attempt in attempts
+    )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: How long a director may take to start on a slow, busy machine, in seconds.
-START_TIMEOUT = 30.0
+START_TIMEOUT = 20.0
 
 
 class DirectorProcess:

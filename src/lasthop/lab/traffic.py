@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
     from lasthop.lab.firewall import ConnectionKey
 
-#: include/uapi/linux/in.h; the port is chosen by connect(), so that busy ports are no limit.
-_IP_BIND_ADDRESS_NO_PORT = 24
 #: How many connections are open at once; the servers are threads, and machines are small.
 PARALLEL = 64
 TIMEOUT = 5.0
-#: curl is told its ports, since it does not tell them when it fails; the kernel chooses others for everybody else.
-_CURL_PORTS = itertools.cycle(range(65_001, 65_536))
+#: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
+#: connection must not be about two of them.
+_PORTS = itertools.cycle(range(10_240, 65_536))
 _IDENTIFIERS = itertools.cycle(range(1, 1 << 16))
 
 
@@ -124,8 +123,8 @@ async def _http(pair: tuple[IPv4Address, IPv4Address], path: str, patience: floa
 
 def _bind(sock: socket.socket, source: str) -> None:
     sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-    sock.bind((source, 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((source, next(_PORTS)))
 
 
 def _judge(answer: bytes, path: str, seen_as: str) -> str:
@@ -219,7 +218,7 @@ def curl(
     if count <= 0:
         return []
     source, destination = map(str, pair)
-    ports = list(itertools.islice(_CURL_PORTS, count))
+    ports = list(itertools.islice(_PORTS, count))
     command = ["curl", "--parallel", "--parallel-immediate"]
     for port in ports:
         command += ["--silent", "--interface", source, "--local-port", str(port), "--max-time", f"{timeout:g}"]
@@ -289,8 +288,8 @@ class Drip:
         self._thread.join()
 
     def _work(self, namespace: str, source: str, destination: str) -> None:
-        with inside(namespace), socket.create_connection((destination, HTTP_PORT), TIMEOUT, (source, 0)) as sock:
-            port = sock.getsockname()[1]
+        port = next(_PORTS)
+        with inside(namespace), socket.create_connection((destination, HTTP_PORT), TIMEOUT, (source, port)) as sock:
             sock.sendall(b"GET /drip HTTP/1.0\r\n\r\n")
             problem = self._follow(sock)
         self.attempt = Attempt("tcp", source, port, destination, HTTP_PORT, problem)

@@ -44,7 +44,7 @@ _SETTINGS = {
     "net/ipv4/conf/default/send_redirects": "0",
     "net/ipv4/conf/all/accept_redirects": "0",
     "net/ipv4/fib_multipath_hash_policy": "1",
-    "net/ipv4/ip_local_port_range": "10240 65000",
+    "net/ipv4/ip_local_port_range": "10240 65535",
     "net/ipv4/icmp_ratelimit": "0",
     "net/bridge/bridge-nf-call-iptables": "0",
     "net/core/somaxconn": "8192",

@@ -1,1 +1,1 @@
-"""The nouns of lasthop as frozen dataclasses: one noun per file, standard library only, no behaviour but validation-free shape."""
+"""The nouns of lasthop as frozen dataclasses: one noun per file, standard library only."""

@@ -1,0 +1,252 @@
+"""The data plane in memory: it holds what is published, and connections that are put into it.
+
+For tests and for trying a configuration without touching a machine; it forwards nothing and expires nothing
+by itself. `tests/contract/test_dataplane.py` runs the same tests on it and on the kernel's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from lasthop.dataplane.interface import Attachment, Load, TableSize
+from lasthop.dataplane.reasons import REASONS
+from lasthop.errors import DataPlaneError
+from lasthop.model.connection import ConnectionReport, EachWay, HopName
+from lasthop.model.counter import CounterReport
+from lasthop.model.director import DEFAULT_CONNECTIONS, State
+from lasthop.model.hop import HopReport
+from lasthop.model.leg import Mode
+
+if TYPE_CHECKING:
+    from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
+
+#: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
+_ACTIVE = frozenset({State.ESTABLISHED, State.SYN_SENT, State.SYN_RECV, State.SYNACK})
+_HOW = {Mode.XDP: "xdp+tc", Mode.XDP_GENERIC: "xdp-generic+tc"}
+
+#: (service label, real server)
+ServerKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Hop:
+    leg: str
+    """Empty when the leg is gone."""
+    mac: str
+    address: str = ""
+    name: str = ""
+    moved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    report: ConnectionReport
+    forward_hop: int
+    last_hop: int
+
+    @property
+    def server(self) -> ServerKey:
+        return self.report.service, self.report.real_server
+
+
+@dataclass(slots=True)
+class Pinned:
+    """What stays when a data plane is closed: give it to the next `FakeDataPlane`, which adopts it."""
+
+    plan: Plan | None = None
+    maximum: int = 0
+    hops: dict[int, _Hop] = field(default_factory=dict)
+    servers: dict[ServerKey, int] = field(default_factory=dict)
+    """Real servers with the hop of each (0: its MAC address was never known), retired ones included."""
+    connections: list[_Connection] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class FakeDataPlane:
+    """See `interface.DataPlane`; `open`, `expire` and `count` are what packets and time do to it."""
+
+    def __init__(self, connections: int = DEFAULT_CONNECTIONS, pinned: Pinned | None = None) -> None:
+        """Adopt `pinned`, or begin with nothing and room for `connections`."""
+        self.pinned = pinned if pinned is not None else Pinned()
+        self.adopted = self.pinned.plan is not None
+        if not self.adopted:
+            self.pinned.maximum = connections
+        self.without_xdp: set[str] = set()
+        """Interfaces whose driver has no native XDP."""
+        self.refusal: DataPlaneError | None = None
+        """Raised by `publish` while it is set."""
+        self.closed = False
+        self._condemned: set[int] = set()
+
+    # What a director does.
+
+    def publish(self, plan: Plan) -> None:
+        """See DataPlane.publish."""
+        if self.refusal is not None:
+            raise self.refusal
+        for leg in plan.legs:
+            self._require_xdp(leg)
+        legs = {leg.name for leg in plan.legs}
+        for hop in self.pinned.hops.values():
+            hop.leg = hop.leg if hop.leg in legs else ""
+        planned = {(service.label, server.name): server for service in plan.services for server in service.servers}
+        for key, server in planned.items():
+            self.pinned.servers[key] = self._resolve(self.pinned.servers.get(key, 0), server)
+        for leg_name, mac, address in plan.neighbours:
+            for hop in self._hops_at(leg_name, mac):
+                hop.address = str(address)
+        self._forget(planned)
+        self.pinned.plan = plan
+
+    def attachments(self) -> list[Attachment]:
+        """See DataPlane.attachments."""
+        legs = self.pinned.plan.legs if self.pinned.plan else ()
+        return [
+            Attachment(leg.name, _HOW.get(leg.mode, "tc"), xdp_transmit=leg.up and leg.mode in _HOW) for leg in legs
+        ]
+
+    def sweep(self) -> TableSize:
+        """See DataPlane.sweep. A hop that was learned goes after two sweeps without a connection."""
+        used = {id_ for each in self.pinned.connections for id_ in (each.forward_hop, each.last_hop)}
+        unused = self.pinned.hops.keys() - used - set(self.pinned.servers.values())
+        for id_ in unused & self._condemned:
+            del self.pinned.hops[id_]
+        self._condemned = unused
+        assured = sum(each.report.assured for each in self.pinned.connections)
+        return TableSize(len(self.pinned.connections), assured, self.pinned.maximum)
+
+    def load(self) -> dict[ServerKey, Load]:
+        """See DataPlane.load."""
+        states: dict[ServerKey, list[State]] = {key: [] for key in self.pinned.servers}
+        for each in self.pinned.connections:
+            states[each.server].append(State[each.report.state])
+        return {
+            key: Load(sum(state in _ACTIVE for state in found), sum(state not in _ACTIVE for state in found), 0)
+            for key, found in states.items()
+        }
+
+    def connections(self) -> list[ConnectionReport]:
+        """See DataPlane.connections."""
+        return [
+            replace(each.report, forward_hop=self._name(each.forward_hop), last_hop=self._name(each.last_hop))
+            for each in self.pinned.connections
+        ]
+
+    def hops(self) -> list[HopReport]:
+        """See DataPlane.hops."""
+        using = Counter(id_ for each in self.pinned.connections for id_ in (each.forward_hop, each.last_hop))
+        return [
+            HopReport(id_, hop.leg, hop.mac, None, hop.address, hop.name, using[id_], hop.moved)
+            for id_, hop in sorted(self.pinned.hops.items())
+            if hop.leg
+        ]
+
+    def counters(self) -> list[CounterReport]:
+        """See DataPlane.counters."""
+        return [
+            CounterReport(name.lower(), reason.sentence, reason.expected, self.pinned.counts[name.lower()])
+            for name, reason in REASONS.items()
+        ]
+
+    def detach(self) -> None:
+        """See DataPlane.detach."""
+        self.pinned = Pinned(maximum=self.pinned.maximum)
+        self.close()
+
+    def close(self) -> None:
+        """See DataPlane.close."""
+        self.closed = True
+
+    # What happens in the world.
+
+    def open(
+        self,
+        server: ServerKey,
+        came_from: tuple[str, str],
+        source: tuple[str, int],
+        destination: tuple[str, int],
+        state: State = State.ESTABLISHED,
+    ) -> None:
+        """A connection is opened by a frame from (leg, MAC) `came_from` and given to `server`, which must be resolved.
+
+        UDP if that is its state, else TCP. Assured once it is ESTABLISHED.
+        """
+        legs = self.pinned.plan.legs if self.pinned.plan else ()
+        nowhere = HopName("", "", None, "")
+        report = ConnectionReport(
+            zone=next(leg.zone for leg in legs if leg.name == came_from[0]),
+            protocol="udp" if state is State.UDP else "tcp",
+            source=source[0],
+            source_port=source[1],
+            destination=destination[0],
+            destination_port=destination[1],
+            state=state.name,
+            assured=state is State.ESTABLISHED,
+            service=server[0],
+            real_server=server[1],
+            forward_hop=nowhere,
+            last_hop=nowhere,
+            packets=EachWay(1, 0),
+            bytes=EachWay(40, 0),
+            age_s=0,
+            idle_s=0,
+            expires_s=self.pinned.plan.timeouts.seconds[state] if self.pinned.plan else 0,
+        )
+        last_hop = self._find(*came_from) or self._add(_Hop(*came_from))
+        self.pinned.connections.append(_Connection(report, self.pinned.servers[server], last_hop))
+        self.count("forwarded_opening")
+
+    def expire(self) -> None:
+        """Every connection's time-out is over."""
+        self.count("event_expired", len(self.pinned.connections))
+        self.pinned.connections.clear()
+
+    def count(self, reason: str, by: int = 1) -> None:
+        """Packets went the way they did for `reason`, such as ``drop_loop``."""
+        self.pinned.counts[reason] += by
+
+    def _require_xdp(self, leg: PlannedLeg) -> None:
+        if leg.mode is Mode.XDP and leg.interface in self.without_xdp:
+            raise DataPlaneError(
+                f"can't attach to leg {leg.name!r} ({leg.interface}): driver has no native XDP",
+                'set mode = "tc" on this leg',
+            )
+
+    def _resolve(self, current: int, server: PlannedServer) -> int:
+        """The hop of a real server, re-pointed if its MAC address moved."""
+        if server.mac is None:
+            return current
+        found = self._find(server.leg, server.mac)
+        if not current:
+            shared = found and self.pinned.hops[found].name in {"", server.name}
+            current = found if shared else self._add(_Hop(server.leg, server.mac))
+        hop = self.pinned.hops[current]
+        hop.moved += (hop.leg, hop.mac) != (server.leg, server.mac) and bool(hop.leg)
+        hop.leg, hop.mac, hop.address, hop.name = server.leg, server.mac, str(server.address), server.name
+        return current
+
+    def _forget(self, planned: dict[ServerKey, PlannedServer]) -> None:
+        """Drop the real servers that are out of the plan and have no connections."""
+        serving = {each.server for each in self.pinned.connections}
+        for key in self.pinned.servers.keys() - planned.keys() - serving:
+            del self.pinned.servers[key]
+        names = {name for _, name in self.pinned.servers}
+        for hop in self.pinned.hops.values():
+            hop.name = hop.name if hop.name in names else ""
+
+    def _hops_at(self, leg: str, mac: str) -> list[_Hop]:
+        return [hop for hop in self.pinned.hops.values() if (hop.leg, hop.mac) == (leg, mac)]
+
+    def _find(self, leg: str, mac: str) -> int:
+        return next((id_ for id_, hop in self.pinned.hops.items() if (hop.leg, hop.mac) == (leg, mac)), 0)
+
+    def _add(self, hop: _Hop) -> int:
+        id_ = next(free for free in range(1, len(self.pinned.hops) + 2) if free not in self.pinned.hops)
+        self.pinned.hops[id_] = hop
+        return id_
+
+    def _name(self, id_: int) -> HopName:
+        hop = self.pinned.hops[id_]
+        return HopName(hop.leg, hop.mac if hop.leg else "", None, hop.name)

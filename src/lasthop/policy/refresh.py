@@ -1,0 +1,51 @@
+"""A plan brought up to date where the configuration no longer fits the machine.
+
+Owns what can still be said when an interface or a subnet went away under a running director: what
+is placed stays where it was placed, and only what was observed changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lasthop.policy.schedulers import SCHEDULERS, rendezvous
+
+if TYPE_CHECKING:
+    from lasthop.policy.plan import Plan, PlannedLeg, PlannedService
+    from lasthop.policy.surroundings import Surroundings
+
+
+def refresh(plan: Plan, surroundings: Surroundings) -> Plan:
+    """Return `plan` with the links and neighbours of `surroundings`; a leg without its interface is down."""
+    legs = {leg.name: _refresh_leg(leg, surroundings) for leg in plan.legs}
+    return replace(
+        plan,
+        legs=tuple(legs.values()),
+        services=tuple(_refresh_service(service, legs, surroundings) for service in plan.services),
+        local=surroundings.local,
+    )
+
+
+def _refresh_leg(leg: PlannedLeg, surroundings: Surroundings) -> PlannedLeg:
+    link = surroundings.links.get(leg.interface)
+    if link is None:
+        return replace(leg, up=False)
+    own_macs = leg.own_macs - {leg.mac} | {link.mac} | link.child_macs
+    return replace(leg, ifindex=link.ifindex, mac=link.mac, mtu=link.mtu, up=link.up, own_macs=own_macs)
+
+
+def _refresh_service(
+    service: PlannedService, legs: dict[str, PlannedLeg], surroundings: Surroundings
+) -> PlannedService:
+    servers = []
+    for server in service.servers:
+        leg = legs[server.leg]
+        mac = surroundings.neighbours.get((leg.ifindex, server.address))
+        servers.append(replace(server, mac=mac, usable=mac is not None and leg.up))
+    return replace(
+        service,
+        servers=tuple(servers),
+        turns=SCHEDULERS[service.scheduler].turns(tuple(servers)),
+        fallback=rendezvous.table(tuple(servers)),
+    )
