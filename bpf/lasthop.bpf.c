@@ -109,7 +109,8 @@ int lh_xdp(struct xdp_md *ctx)
 	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
 	p.segments = 1;
 	p.segment_length = p.length;
-	reason = balance(&p, &out_ifindex);
+	/* A frame in several buffers may find an egress driver that takes only one: tc knows no such limit. */
+	reason = p.length + ETH_HLEN > p.end - (void *)p.eth ? KERNEL_TC : balance(&p, &out_ifindex);
 	/* What goes to the kernel meets the tc program first, which counts why. */
 	if (reason > KERNEL_FIRST && reason < DROP_FIRST) {
 		count(KERNEL_TC);

@@ -83,11 +83,11 @@ class Attacher:
             cause, remedy = _xdp_refusal(error, interface)
             raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
 
-    def detach(self, leg: str, ifindex: int | None) -> None:
-        """Take our programs off a leg. Idempotent; `ifindex` None if the interface is gone."""
+    def detach(self, leg: str, ifindex: int) -> None:
+        """Take our programs off a leg. Idempotent, also where the interface is gone."""
         self.detach_xdp(leg)
         (self._pins.links / f"tcx-{leg}").unlink(missing_ok=True)
-        if ifindex is not None and self._filter_is_ours(ifindex):
+        if ifindex and uses_map(ifindex, self._live_map_id()):
             detach_filter(ifindex)
 
     def detach_xdp(self, leg: str) -> None:
@@ -165,9 +165,6 @@ class Attacher:
 
         return int(map_info(self._loaded.maps["live"].fd).id)
 
-    def _filter_is_ours(self, ifindex: int) -> bool:
-        return any(self._live_map_id() in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
-
 
 def _xdp_refusal(error: DataPlaneError, interface: str) -> tuple[str, str]:
     """Cause and remedy of an attachment the kernel refused."""
@@ -200,6 +197,11 @@ def detach_filter(ifindex: int) -> None:
     result = library().bpf_tc_detach(_hook(ifindex), _filter_opts())
     if result not in (-errno.ENOENT, -errno.EINVAL):
         check(result, "remove a tc filter")
+
+
+def uses_map(ifindex: int, map_id: int) -> bool:
+    """Whether the filter with our handle runs a program that uses a map: ours, if the map is."""
+    return any(map_id in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
 
 
 def _hook(ifindex: int) -> object:

@@ -43,7 +43,7 @@ class HopTable:
         `current` is the hop it has, or 0. If that points elsewhere it is re-pointed by one write,
         and every connection that uses it follows.
         """
-        hop_id = current or self.find(target) or self._take()
+        hop_id = current or self._adoptable(target, box) or self._take()
         hop = self.hops[hop_id : hop_id + 1]
         before = int(hop["target"][0])
         hop["box"] = box
@@ -96,7 +96,7 @@ class HopTable:
         unused = set(np.setdiff1d(learned[self.refs[learned] == 0], np.fromiter(kept, np.int64)).tolist())
         for hop_id in self._condemned:
             key = int(self.hops["target"][hop_id]).to_bytes(8, "little")
-            if hop_id in unused and self._index.lookup(key) is None:
+            if hop_id in unused and self.find(int(self.hops["target"][hop_id])) != hop_id:
                 self.hops["target"][hop_id] = 0
                 if hop_id < self._first:
                     self._free.push(hop_id.to_bytes(4, "little"))
@@ -114,6 +114,11 @@ class HopTable:
         used = used[used < self._first]
         legs = (self.hops["target"][used] >> np.uint64(48)).astype(np.int64)
         self._legs["hops_learned"] = np.bincount(legs, minlength=len(self._legs) + 1)[1 : len(self._legs) + 1]
+
+    def _adoptable(self, target: int, box: int) -> int:
+        """The hop with a target word, 0 if there is none or it is another real server's, which may move away from it."""
+        found = self.find(target)
+        return found if self.hops["box"][found] in (abi.enum("rule_value")["NO_BOX"], box) else 0
 
     def _take(self) -> int:
         free = np.flatnonzero(self.hops["target"][self._first :] == 0)

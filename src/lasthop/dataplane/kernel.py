@@ -6,6 +6,7 @@ encoding is in those; decisions are in `lasthop.policy`.
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import time
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lasthop.dataplane import abi, connection_table
-from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.attach import Attacher, detach_filter, uses_map
 from lasthop.dataplane.hop_table import HopTable
 from lasthop.dataplane.interface import Attachment, Load, TableSize
 from lasthop.dataplane.leg_table import LegTable
-from lasthop.dataplane.libbpf import run_syscall
-from lasthop.dataplane.loader import load
+from lasthop.dataplane.libbpf import Map, run_syscall
+from lasthop.dataplane.loader import load, map_info
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
@@ -258,8 +259,23 @@ def detach_pins(name: str) -> bool:
     pins = Pins(name)
     if not pins.exist():
         return False
+    _detach_filters(pins)
     pins.remove()
     return True
+
+
+def _detach_filters(pins: Pins) -> None:
+    """Before Linux 6.6 there are no tc links that would go with their pins: find the legs' filters."""
+    legs, live = pins.get(pins.maps / "legs"), pins.get(pins.maps / "live")
+    if legs is None or live is None:
+        return
+    info = map_info(legs)
+    table = Map("legs", legs, info.key_size, info.value_size, info.max_entries).view(abi.types().struct("leg"))
+    for ifindex in table["ifindex"][table["ifindex"] > 0].tolist():
+        if uses_map(ifindex, int(map_info(live).id)):
+            detach_filter(ifindex)
+    os.close(legs)
+    os.close(live)
 
 
 __all__ = ["KernelDataPlane", "detach_pins", "now_ns"]

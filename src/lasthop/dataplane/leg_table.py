@@ -97,9 +97,8 @@ class LegTable:
 
     def detach_all(self) -> None:
         """Take the programs off every leg."""
-        for name in self._attacher.legs() | set(self._attached):
-            leg = self._attached.get(name)
-            self._attacher.detach(name, leg.ifindex if leg else None)
+        for name in self._publisher.leg_names.names():
+            self._attacher.detach(name, int(self._publisher.legs["ifindex"][self._publisher.leg_names.id_of(name)]))
         self._attached.clear()
 
     def _needs_attaching(self, leg: PlannedLeg) -> bool:
@@ -158,13 +157,12 @@ class LegTable:
 
     def _detach_stale(self, plan: Plan) -> None:
         kept = {leg.name for leg in plan.legs}
-        for name in (self._attacher.legs() | set(self._attached)) - kept:
-            leg = self._attached.pop(name, None)
-            self._attacher.detach(name, leg.ifindex if leg else None)
-            self._xdp.pop(name, None)
-            self._transmit.discard(name)
         for name in set(self._publisher.leg_names.names()) - kept:
             leg_id = self._publisher.leg_names.id_of(name)
+            self._attacher.detach(name, int(self._publisher.legs["ifindex"][leg_id]))
+            self._attached.pop(name, None)
+            self._xdp.pop(name, None)
+            self._transmit.discard(name)
             self._publisher.legs["ifindex"][leg_id] = 0
             self._publisher.hops.drop_leg(leg_id)
             self._publisher.leg_names.forget(name)

@@ -221,6 +221,7 @@ class Director:
             for service in plan.services
             if not any(server.usable for server in service.servers)
         ]
+        problems += _shared_macs(plan)
         wanted = self._configuration.director.connections
         if size.maximum != wanted:
             problems.append(
@@ -248,6 +249,20 @@ def _server_report(label: str, server: PlannedServer, load: Load | None) -> Serv
         leg=server.leg,
         mac=server.mac or "",
     )
+
+
+def _shared_macs(plan: Plan) -> list[str]:
+    """Real servers that cannot be told apart: somebody answers ARP for several of them."""
+    names: dict[tuple[str, str], set[str]] = {}
+    for service in plan.services:
+        for server in service.servers:
+            if server.mac is not None:
+                names.setdefault((server.leg, server.mac), set()).add(server.name)
+    return [
+        f"real servers {', '.join(sorted(same))} have one MAC address, {mac} on leg {leg}: is it proxy ARP?"
+        for (leg, mac), same in names.items()
+        if len(same) > 1
+    ]
 
 
 def _log_changes(before: Plan, after: Plan) -> None:
