@@ -126,6 +126,7 @@ enum reason {
 	DROP_LOOP,
 	DROP_NO_HOP,
 	DROP_LEG_DOWN,
+	DROP_CONTENDED,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_HOPS_FULL,

@@ -79,11 +79,12 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 		count(EVENT_ASYMMETRIC);
 }
 
-/* Not a reason: the connection ended while the packet was looked at. */
+/* Not reasons, but that the table changed meanwhile: the connection ended, or another CPU made it. */
 #define CONNECTION_GONE REASONS
+#define FIRST_ELSEWHERE (REASONS + 1)
 
 /* A packet of a connection, or an ICMP error about one: to the hop its direction goes to. */
-static __always_inline __u32 forward_known(const struct packet *p, struct connection *connection, __u32 *out_ifindex)
+static __noinline __u32 forward_known(const struct packet *p, struct connection *connection, __u32 *out_ifindex)
 {
 	__u32 hop_id;
 	bool from_low = WORD_FLAGS(READ_ONCE(connection->word)) & CONNECTION_FROM_LOW;
@@ -135,27 +136,27 @@ static __always_inline __u32 assign(const struct packet *p, __u32 service_id, __
 	return server;
 }
 
-/* Remember the connection with its last hop. False: forward this packet without an entry. */
-static __always_inline bool remember(const struct packet *p, struct connection *fresh, __u32 flags)
+/* Remember the connection with its last hop. TABLE_FULL also where there is nothing to remember it by. */
+static __always_inline enum insertion remember(const struct packet *p, struct connection *fresh, __u32 flags)
 {
 	if (p->related)
-		return 0;
+		return TABLE_FULL;
 	fresh->last_hop = source_hop(p);
 	if (!fresh->last_hop) {
 		count(EVENT_HOPS_FULL);
-		return 0;
+		return TABLE_FULL;
 	}
 	return insert_connection(p, fresh, flags);
 }
 
 /* Send a packet without a connection to a server, and remember the connection. */
-static __always_inline __u32 forward_new(const struct packet *p, __u32 service_id, __u32 server_id, __u32 flags,
-					 __u8 prefix, __u32 *out_ifindex)
+static __always_inline __u32 forward_new(struct packet *p, __u32 service_id, __u32 server_id, __u32 flags, __u8 prefix,
+					 __u32 *out_ifindex)
 {
 	struct server *server = server_by_id(p->half, server_id);
 	struct connection fresh = { .service = service_id, .server = server_id, .persistence_prefix = prefix };
 	__u32 reason = server && server->hop ? 0 : DROP_NO_HOP;
-	bool remembered = 0;
+	enum insertion insertion = TABLE_FULL;
 	struct leg *out;
 	__u64 target;
 
@@ -163,14 +164,16 @@ static __always_inline __u32 forward_new(const struct packet *p, __u32 service_i
 		reason = may_forward(p, server->hop, &target, &out);
 	if (!reason) {
 		fresh.forward_hop = server->hop;
-		remembered = remember(p, &fresh, flags);
+		insertion = remember(p, &fresh, flags);
 	}
-	if (!remembered && flags & CONNECTION_PERSISTENT)
+	if (insertion != INSERTED && flags & CONNECTION_PERSISTENT)
 		leave_template(&p->key, &fresh, p->from_low);
 	if (reason)
 		return reason;
+	if (insertion == CONTENDED)
+		return FIRST_ELSEWHERE;
 	rewrite(p, target, out, out_ifindex);
-	if (!remembered)
+	if (insertion == TABLE_FULL)
 		return FORWARDED_UNTRACKED;
 	return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
 }

@@ -32,6 +32,8 @@
 /* Hide a value's range from the compiler, so that it keeps the check the verifier asks for. */
 #define OPAQUE(x) asm volatile("" : "+r"(x))
 
+#define EEXIST 17
+
 #define TC_ACT_UNSPEC (-1)
 #define TC_ACT_SHOT 2
 

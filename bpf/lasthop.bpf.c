@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The programs: a table of contents of the packet path.
+ * The programs; the path of a packet is balance().
  *
  *   lh_tc, lh_xdp   one core, two entries: every packet of a leg
  *   lh_sweep        forgets what is due; run by the director
  *   lh_probe        sends a test frame out of an interface; run by the director before XDP may
  *   lh_xmit, lh_xdp_err   what became of redirected XDP frames, from the kernel's tracepoints
  */
-#include "forward.h"
+#include "balance.h"
 #include "sweep.h"
 #include "transmit.h"
 
@@ -30,45 +30,6 @@ const struct {
 	struct sweep sweep;
 	struct probe_frame probe_frame;
 } abi SEC(".rodata") = {};
-
-/* The path of a packet, in order. Returns the reason that is counted. */
-static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
-{
-	__u32 zero = 0, reason;
-	struct connection *connection;
-	struct ruleset *ruleset;
-	struct live *state;
-
-	reason = parse_ethernet(p);
-	if (reason)
-		return reason;
-	reason = find_leg(p);
-	if (reason)
-		return reason;
-	reason = parse_ipv4(p);
-	if (reason)
-		return reason;
-	state = bpf_map_lookup_elem(&live, &zero);
-	if (!state)
-		return KERNEL_NO_LEG;
-	p->half = READ_ONCE(state->half) & 1;
-	ruleset = bpf_map_lookup_elem(&rulesets, &p->half);
-	if (!ruleset)
-		return KERNEL_NO_LEG;
-	p->now_ns = bpf_ktime_get_coarse_ns();
-	connection = find_connection(p, ruleset);
-	if (connection && unlikely(reused(p, connection))) {
-		if (retire(&p->key, connection))
-			count(EVENT_REUSED);
-		connection = NULL;
-	}
-	if (likely(connection)) {
-		reason = forward_known(p, connection, out_ifindex);
-		if (likely(reason != CONNECTION_GONE))
-			return reason;
-	}
-	return forward_unknown(p, ruleset, out_ifindex);
-}
 
 SEC("tc")
 int lh_tc(struct __sk_buff *skb)

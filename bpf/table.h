@@ -174,11 +174,13 @@ static __always_inline bool reused(const struct packet *p, const struct connecti
 	       (state == STATE_FIN_WAIT && !(WORD_FLAGS(word) & CONNECTION_REPLIED));
 }
 
+enum insertion { INSERTED, CONTENDED, TABLE_FULL };
+
 /*
- * Remember a new connection. `fresh` comes with service, server, hops and, if it is the child of
- * a template, the flag. False: somebody else was first, or the table is full.
+ * Remember a new connection. `fresh` comes with service, server and hops, `flags` says whether it
+ * is the child of a template. CONTENDED: another CPU was first, and its entry is the connection.
  */
-static __always_inline bool insert_connection(const struct packet *p, struct connection *fresh, __u32 flags)
+static __always_inline enum insertion insert_connection(const struct packet *p, struct connection *fresh, __u32 flags)
 {
 	__u32 state = state_after(p, STATE_NONE, REQUEST, 0);
 	long error;
@@ -194,8 +196,8 @@ static __always_inline bool insert_connection(const struct packet *p, struct con
 	adjust_load(fresh->service, fresh->server, state, 1);
 	error = bpf_map_update_elem(&connections, &p->key, fresh, BPF_NOEXIST);
 	if (likely(!error))
-		return 1;
+		return INSERTED;
 	adjust_load(fresh->service, fresh->server, state, -1);
-	count(error == -17 /* EEXIST */ ? EVENT_CONTENDED : EVENT_TABLE_FULL);
-	return 0;
+	count(error == -EEXIST ? EVENT_CONTENDED : EVENT_TABLE_FULL);
+	return error == -EEXIST ? CONTENDED : TABLE_FULL;
 }

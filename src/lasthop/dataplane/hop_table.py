@@ -116,7 +116,7 @@ class HopTable:
         self._legs["hops_learned"] = np.bincount(legs, minlength=len(self._legs) + 1)[1 : len(self._legs) + 1]
 
     def _adoptable(self, target: int, box: int) -> int:
-        """The hop with a target word, 0 if there is none or it is another real server's, which may move away from it."""
+        """The hop with a target word, 0 if there is none or it is another real server's, which may move away."""
         found = self.find(target)
         return found if self.hops["box"][found] in (abi.enum("rule_value")["NO_BOX"], box) else 0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.libbpf import Map, check, ffi, library
+from lasthop.dataplane.libbpf import Map, check, failure, ffi, library
 from lasthop.errors import DataPlaneError, ForeignPinsError, VerifierError
 
 if TYPE_CHECKING:
@@ -92,11 +92,9 @@ def _refused(result: int, logs: dict[str, Any]) -> None:
     )
     if -result in (1, 12):
         check(result, "load the data plane into the kernel")
-    raise VerifierError(
-        f"can't load the data plane: {os.strerror(-result)}",
-        "kernel 6.1 or later is needed; see `lasthop doctor`",
-        text,
-    )
+    # EACCES is also what the verifier says to a process without CAP_PERFMON.
+    refusal = failure("load the data plane into the kernel", -result)
+    raise VerifierError(refusal.problem, refusal.remedy, text)
 
 
 def _prepare_maps(loaded: Loaded, pins: Pins | None, connections: int) -> None:

@@ -49,10 +49,11 @@ REASONS: dict[str, Reason] = {
     "DROP_LOOP": Reason("Would have gone back to the MAC address it came from.", _UNEXPECTED),
     "DROP_NO_HOP": Reason("The hop it should go to points nowhere: its leg is gone.", _UNEXPECTED),
     "DROP_LEG_DOWN": Reason("The leg it should leave through is down, or its interface is gone.", _UNEXPECTED),
+    "DROP_CONTENDED": Reason("Its connection was opened and ended by other CPUs at the same instant.", _UNEXPECTED),
     "EVENT_TABLE_FULL": Reason("The connection table had no room for a new connection.", _UNEXPECTED),
     "EVENT_HOPS_FULL": Reason("The leg has learned as many hops as it may.", _UNEXPECTED),
     "EVENT_TEMPLATES_FULL": Reason("No room for a persistence template.", _UNEXPECTED),
-    "EVENT_CONTENDED": Reason("Two CPUs opened the same connection; one entry was kept.", _EXPECTED),
+    "EVENT_CONTENDED": Reason("Two CPUs opened the same connection; both took the entry of the first.", _EXPECTED),
     "EVENT_HOP_LEARNED": Reason("A hop was learned from a packet.", _EXPECTED),
     "EVENT_LAST_HOP_MOVED": Reason("A connection's requests came from another hop; its last hop followed.", _EXPECTED),
     "EVENT_HOP_MOVE_DENIED": Reason(
