@@ -31,12 +31,12 @@ def test_a_restart_under_traffic_loses_no_packet(number: signal.Signals, modes: 
                 director.wait_ready()
                 progress(drip, short)
                 assert director.client.count_connections() >= before > 0
+        for proof in transparency.compare(lab.layout, taken.frames):
+            assert proof.holds, proof
         assert drip.attempt is not None
         assert drip.attempt.completed, drip.attempt
         failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
-        assert not failed, failed[:5]
-        for proof in transparency.compare(lab.layout, taken.frames):
-            assert proof.holds, proof
+        assert not failed, (failed[:5], len(short.attempts))
         for director in lab.directors.values():
             assert director.client.status()["unexpected"] == {}
         judged = symmetry.judge(lab, [*short.attempts, drip.attempt])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from lasthop.lab import symmetry, transparency
@@ -177,17 +178,9 @@ def _with_reports(
     by_key: dict[object, list[Report]] = {}
     for report in reports:
         by_key.setdefault(tuple(report[name] for name in names), []).append(report)
-    # In the order the requests came by: edge and core, or the other way round.
-    return tuple(
-        (
-            attempt,
-            tuple(
-                sorted(
-                    by_key.get(attempt.key, ()),
-                    key=lambda report: report["zone"],
-                    reverse=attempt.source != str(WWW_ADDRESS),
-                )
-            ),
-        )
-        for attempt in attempts
-    )
+    return tuple((attempt, tuple(_on_the_way(attempt, by_key.get(attempt.key, [])))) for attempt in attempts)
+
+
+def _on_the_way(attempt: Attempt, reports: list[Report]) -> list[Report]:
+    """In the order the requests come by: from edge to core, or from core to edge."""
+    return sorted(reports, key=itemgetter("zone"), reverse=attempt.source != str(WWW_ADDRESS))

@@ -11,7 +11,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,20 +127,31 @@ def _end_processes(namespaces: Sequence[str]) -> None:
 
 def processes_in(namespaces: Sequence[str]) -> list[int]:
     """Living processes whose network namespace is one of these; the caller's own is left out."""
-    wanted = set()
-    for name in namespaces:
-        with suppress(OSError):
-            status = (NAMESPACES / name).stat()
-            wanted.add((status.st_dev, status.st_ino))
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with suppress(OSError):
-            status = (entry / "ns" / "net").stat()
-            if (status.st_dev, status.st_ino) in wanted and not _is_zombie(entry):
-                found.append(int(entry.name))
-    return found
+    with ExitStack() as stack:
+        wanted = set()
+        for name in namespaces:
+            # Held open while processes are looked at: the number of a deleted namespace is given to the next new one.
+            with suppress(OSError):
+                held = stack.enter_context((NAMESPACES / name).open("rb"))
+                wanted.add(_identity(os.fstat(held.fileno())))
+        return [pid for pid in _other_processes() if _lives_in(pid, wanted)]
+
+
+def _other_processes() -> list[int]:
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid()]
+
+
+def _lives_in(pid: int, wanted: set[tuple[int, int]]) -> bool:
+    process = Path("/proc", str(pid))
+    # A process may end while it is looked at.
+    with suppress(OSError):
+        return _identity((process / "ns" / "net").stat()) in wanted and not _is_zombie(process)
+    return False
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_zombie(process: Path) -> bool:
