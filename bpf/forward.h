@@ -149,6 +149,34 @@ static __always_inline enum insertion remember(const struct packet *p, struct co
 	return insert_connection(p, fresh, flags);
 }
 
+/*
+ * Where a packet goes that cannot be remembered: by rendezvous, whatever was scheduled, because
+ * the connection's other packets will find no entry either and go there, on both directors.
+ */
+static __noinline __u32 choose_stateless(const struct packet *p, __u32 service_id, __u32 scheduled)
+{
+	__u32 index = p->half * MAX_SERVICES + service_id;
+	struct service *service;
+
+	if (service_id >= MAX_SERVICES)
+		return scheduled;
+	service = bpf_map_lookup_elem(&services, &index);
+	return service ? choose_by_rendezvous(p, service_id, service) : SERVER_NONE;
+}
+
+/* Send a packet to a server's hop: 0 and the new addresses, or the reason why not. */
+static __noinline __u32 send_to(const struct packet *p, __u32 server_id, __u32 *out_ifindex)
+{
+	struct server *server = server_by_id(p->half, server_id);
+	struct leg *out;
+	__u64 target;
+	__u32 reason = server && server->hop ? may_forward(p, server->hop, &target, &out) : DROP_NO_HOP;
+
+	if (!reason)
+		rewrite(p, target, out, out_ifindex);
+	return reason;
+}
+
 /* Send a packet without a connection to a server, and remember the connection. */
 static __always_inline __u32 forward_new(struct packet *p, __u32 service_id, __u32 server_id, __u32 flags, __u8 prefix,
 					 __u32 *out_ifindex)
@@ -172,10 +200,12 @@ static __always_inline __u32 forward_new(struct packet *p, __u32 service_id, __u
 		return reason;
 	if (insertion == CONTENDED)
 		return FIRST_ELSEWHERE;
-	rewrite(p, target, out, out_ifindex);
-	if (insertion == TABLE_FULL)
-		return FORWARDED_UNTRACKED;
-	return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
+	if (insertion == INSERTED) {
+		rewrite(p, target, out, out_ifindex);
+		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
+	}
+	reason = send_to(p, choose_stateless(p, service_id, server_id), out_ifindex);
+	return reason ? reason : FORWARDED_UNTRACKED;
 }
 
 static __always_inline bool is_local(const struct packet *p)

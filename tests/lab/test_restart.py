@@ -17,7 +17,7 @@ from lasthop.lab.waiting import wait_until
 @pytest.mark.parametrize("modes", [LegModes.TC, LegModes.XDP])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_under_traffic_loses_no_packet(number: signal.Signals, modes: LegModes) -> None:
-    blueprint = Blueprint(firewalls=3, balancing=Balancing(modes, connections=20_000), offloads=False)
+    blueprint = Blueprint(firewalls=3, balancing=Balancing(modes, connections=200_000), offloads=False)
     with Topology(blueprint) as lab:
         lab.serve()
         client, pairs = lab.namespace("client"), lab.layout.outwards
