@@ -1,0 +1,155 @@
+"""The maps as a test reads and rewrites them: entries, templates, hops, in words.
+
+Must not be here: loading, sending, and what an entry should be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lasthop.dataplane import abi
+from lasthop.model.director import State
+
+if TYPE_CHECKING:
+    from lasthop.dataplane.hop_table import HopTable
+    from lasthop.dataplane.libbpf import Map
+    from lasthop.dataplane.publisher import Publisher
+
+NS = 1_000_000_000
+_FLAGS = {name.removeprefix("CONNECTION_"): bit for name, bit in abi.enum("connection_flag").items()}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+
+Hop = tuple[str, str]
+"""(leg, MAC)."""
+Endpoint = tuple[str, int]
+EachWay = tuple[int, int]
+"""(request, response)."""
+RawKey = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An entry of the connection table."""
+
+    zone: str
+    protocol: str
+    source: Endpoint
+    destination: Endpoint
+    state: str
+    flags: frozenset[str]
+    service: str
+    server: str
+    forward_hop: Hop
+    last_hop: Hop
+    packets: EachWay
+    bytes: EachWay
+    word: int = field(default=0, compare=False)
+    raw_key: RawKey = field(default=b"", compare=False, repr=False)
+
+
+class Entries:
+    """The entries of one data plane."""
+
+    maps: dict[str, Map]
+    publisher: Publisher
+    hops: HopTable
+
+    def __init__(self) -> None:
+        self._key_type = abi.types().struct("connection_key")
+        self._value_type = abi.types().struct("connection")
+
+    def connections(self) -> list[Connection]:
+        """All entries, expired ones too."""
+        keys, values = self.maps["connections"].batch(self._key_type, self._value_type)
+        return [self._connection(key, value) for key, value in zip(keys, values, strict=True)]
+
+    def changed_connections(self, known: dict[bytes, Connection]) -> list[Connection]:
+        """All entries; those whose bytes are in `known` are not decoded again. For as long as no hop is re-pointed."""
+        keys, values = self.maps["connections"].batch(self._key_type, self._value_type)
+        for key, value in zip(keys, values, strict=True):
+            raw = key.tobytes() + value.tobytes()
+            if raw not in known:
+                known[raw] = self._connection(key, value)
+        return [known[key.tobytes() + value.tobytes()] for key, value in zip(keys, values, strict=True)]
+
+    def only_connection(self) -> Connection:
+        """The one entry there is."""
+        (connection,) = self.connections()
+        return connection
+
+    def forget(self) -> None:
+        """Delete all entries, as if they had never been: live counters stay as they are."""
+        for key in self.maps["connections"].keys():  # noqa: SIM118 -- a map of the kernel
+            self.maps["connections"].delete(key)
+
+    def change(self, connection: Connection, **fields: int) -> None:
+        """Rewrite fields of an entry in the map."""
+        raw = self.maps["connections"].lookup(connection.raw_key)
+        assert raw is not None
+        value = np.frombuffer(bytearray(raw), self._value_type)
+        for name, number in fields.items():
+            value[name] = number
+        self.maps["connections"].update(connection.raw_key, value.tobytes())
+
+    def set_state(self, connection: Connection, state: str, *flags: str) -> None:
+        """Put an entry into a state, keep its fingerprint and the flag that tells its originator."""
+        bits = connection.word >> 8 & (_FLAGS["FROM_LOW"] | _FLAGS["PERSISTENT"])
+        for name in flags:
+            bits |= _FLAGS[name]
+        self.change(connection, word=connection.word >> 32 << 32 | bits << 8 | State[state])
+
+    def age(self, seconds: float) -> None:
+        """Make every entry and every template as old as if `seconds` had passed without a packet."""
+        ns = int(seconds * NS)
+        for connection in self.connections():
+            raw = self.maps["connections"].lookup(connection.raw_key) or b""
+            value = np.frombuffer(raw, self._value_type)[0]
+            seen, created = int(value["last_seen_ns"]), int(value["created_ns"])
+            assert seen > ns, "the clock starts with the machine: it can be aged by less than its uptime"
+            self.change(connection, last_seen_ns=seen - ns, created_ns=max(1, created - ns))
+        for key, template in self.templates().items():
+            template["expires_ns"] -= np.uint64(ns)
+            self.maps["templates"].update(key, template.tobytes())
+
+    def templates(self) -> dict[bytes, Any]:
+        """Raw key -> ``struct template``, a copy."""
+        dtype = abi.types().struct("template")
+        entries = self.maps["templates"].entries().items()
+        return {key: np.frombuffer(bytearray(value), dtype) for key, value in entries}
+
+    def hop_of(self, hop_id: int) -> Hop:
+        target = int(self.hops.hops["target"][hop_id])
+        leg_id, mac = abi.split_target(target)
+        return self.publisher.leg_names.name_of(leg_id), mac
+
+    def hop_id(self, hop: Hop) -> int:
+        """Id of the hop at (leg, MAC), 0 if there is none."""
+        return self.hops.find(abi.target_word(self.publisher.leg_names.id_of(hop[0]), hop[1]))
+
+    def _connection(self, key: Any, value: Any) -> Connection:
+        word = int(value["word"])
+        bits = word >> 8 & 0xFFFF
+        low = (str(IPv4Address(key["low"].tobytes()[12:])), int(key["low_port"].byteswap()))
+        high = (str(IPv4Address(key["high"].tobytes()[12:])), int(key["high_port"].byteswap()))
+        source, destination = (low, high) if bits & _FLAGS["FROM_LOW"] else (high, low)
+        box = int(self.publisher.servers["box"][value["server"]])
+        return Connection(
+            zone=self.publisher.zones.name_of(int(key["zone"])),
+            protocol=_PROTOCOLS[int(key["ip_proto"])],
+            source=source,
+            destination=destination,
+            state=State(word & 0xFF).name,
+            flags=frozenset(name for name, bit in _FLAGS.items() if bits & bit and name != "FROM_LOW"),
+            service=self.publisher.services.name_of(int(value["service"])),
+            server=self.publisher.boxes.name_of(box),
+            forward_hop=self.hop_of(int(value["forward_hop"])),
+            last_hop=self.hop_of(int(value["last_hop"])),
+            packets=(int(value["packets"][0]), int(value["packets"][1])),
+            bytes=(int(value["bytes"][0]), int(value["bytes"][1])),
+            word=word,
+            raw_key=key.tobytes(),
+        )

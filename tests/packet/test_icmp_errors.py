@@ -1,0 +1,151 @@
+"""ICMP errors about connections go where the connection goes, and change nothing of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scapy.layers.inet import ICMP, IP
+
+from tests.packet.frames import (
+    CLIENT,
+    FRAGMENTATION_NEEDED,
+    OPTIONS,
+    OTHER_CLIENT,
+    PARAMETER_PROBLEM,
+    TIME_EXCEEDED,
+    UNREACHABLE,
+    WWW,
+    echo,
+    error,
+    reply,
+    tcp,
+    udp,
+)
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, one_box, rule, two_box
+from tests.packet.rig import forwarded
+
+if TYPE_CHECKING:
+    from tests.packet.entries import Connection
+    from tests.packet.rig import Rig
+
+FW0 = ("firewalls", FW[0])
+BACK = ("outside", ROUTER)
+KINDS = [(UNREACHABLE, 1), (UNREACHABLE, FRAGMENTATION_NEEDED), (TIME_EXCEEDED, 0), (PARAMETER_PROBLEM, 0), (4, 0)]
+#: The other end, a firewall, a router behind the connection.
+SENDERS = ["10.9.9.9", "203.0.113.1"]
+
+
+def raw(rig: Rig) -> tuple[Connection, bytes | None]:
+    """The entry, with its times."""
+    connection = rig.only_connection()
+    return connection, rig.maps["connections"].lookup(connection.raw_key)
+
+
+@pytest.mark.parametrize("opening", [tcp(), udp(), echo(), tcp(options=[OPTIONS]), echo(options=[OPTIONS])])
+@pytest.mark.parametrize("sender", [WWW, *SENDERS])
+def test_error_about_a_request_goes_to_the_last_hop_whoever_sends_it(rig: Rig, sender: str, opening: Any) -> None:
+    rig.publish(two_box())
+    rig.send("outside", opening, ROUTER)
+    rig.age(5)
+    before = raw(rig)
+    for kind, code in KINDS:
+        for quoted in (8, 20):
+            about = error(opening, sender, kind, code, quoted)
+            assert rig.send("firewalls", about, FW[0]) == forwarded("RELATED", BACK)
+    assert rig.send("firewalls", error(opening, sender), FW[3]) == forwarded("RELATED", BACK)
+    assert raw(rig) == before, "state, times, counters and flags are what they were"
+    assert sum(sum(rig.load_of(f"fw{i}")) for i in range(4)) == 1
+
+
+@pytest.mark.parametrize("opening", [tcp(), udp(), echo(), udp(options=[OPTIONS])])
+@pytest.mark.parametrize("sender", [CLIENT, *SENDERS])
+def test_error_about_a_response_goes_to_the_firewall_that_saw_the_request(rig: Rig, sender: str, opening: Any) -> None:
+    rig.publish(two_box())
+    rig.send("outside", opening, ROUTER)
+    before = raw(rig)
+    answer = reply(opening)
+    for kind, code in KINDS:
+        assert rig.send("outside", error(answer, sender, kind, code), STRANGER) == forwarded("RELATED", FW0)
+    assert raw(rig) == before
+    assert rig.hop_id(("outside", STRANGER)) == 0, "no hop is learned from an ICMP error"
+
+
+def test_error_in_another_zone_is_about_that_zones_connection(rig: Rig) -> None:
+    rig.publish(one_box())
+    rig.send("outside", tcp(), ROUTER)
+    rig.send("inside", tcp(), FW[7])
+    about = error(tcp(), WWW)
+    assert rig.send("servers", about, STRANGER) == forwarded("RELATED", ("inside", FW[7]))
+    assert rig.send("firewalls", about, FW[0]) == forwarded("RELATED", BACK)
+
+
+def test_error_about_an_unknown_connection_takes_the_rendezvous_choice_without_an_entry(rig: Rig) -> None:
+    rig.publish(two_box())
+    for i in range(8):
+        packet = tcp("A", f"198.51.100.{i}", 5)
+        wanted = rig.send("outside", packet, ROUTER).hop
+        assert wanted is not None
+        rig.forget()
+        assert rig.send("outside", error(reply(packet), CLIENT), ROUTER) == forwarded("UNTRACKED", wanted)
+        assert not rig.connections()
+    assert rig.send("outside", error(reply(tcp()), CLIENT), STRANGER).verdict == "forwarded"
+    assert rig.hop_id(("outside", STRANGER)) == 0
+
+
+def test_error_about_an_unknown_connection_needs_a_rule_and_takes_no_turn(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "rr", persistence_s=60.0))
+    rig.send("outside", error(reply(tcp()), CLIENT), ROUTER)
+    assert rig.templates() == {}
+    assert rig.send("outside", tcp(), ROUTER).hop == FW0
+    rig.publish(two_box(rules=(rule(1, protocol=6),)))
+    assert rig.send("outside", error(reply(tcp(sport=9)), CLIENT), ROUTER) == rig.kernel("NO_RULE")
+
+
+def test_error_whose_quoted_source_is_not_its_destination_is_the_kernels(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", tcp(), ROUTER)
+    forged = error(tcp(), WWW)
+    forged[IP].dst = OTHER_CLIENT
+    assert rig.send("firewalls", forged, FW[0]) == rig.kernel("BAD_HEADER")
+
+
+@pytest.mark.parametrize(("source", "destination"), [(CLIENT, "127.0.0.1"), (CLIENT, CLIENT), (CLIENT, "240.0.0.1")])
+def test_error_that_quotes_a_martian_is_the_kernels(rig: Rig, source: str, destination: str) -> None:
+    rig.publish(two_box())
+    about = error(tcp(source=source, destination=destination), WWW)
+    assert rig.send("firewalls", about, FW[0]) == rig.kernel("BAD_HEADER")
+
+
+def test_error_about_a_later_fragment_is_the_kernels_and_about_a_first_one_is_not(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", udp(), ROUTER)
+    first, later = udp(), udp()
+    first[IP].flags, later[IP].frag = "MF", 5
+    assert rig.send("firewalls", error(first, WWW), FW[0]) == forwarded("RELATED", BACK)
+    assert rig.send("firewalls", error(later, WWW), FW[0]) == rig.kernel("FRAGMENT")
+
+
+def test_error_about_an_error_or_an_unknown_protocol_is_the_kernels(rig: Rig) -> None:
+    rig.publish(two_box())
+    nested = error(error(reply(tcp()), CLIENT), WWW)
+    assert rig.send("firewalls", nested, FW[0]) == rig.kernel("PROTOCOL")
+    foreign = error(IP(src=CLIENT, dst=WWW, proto=47) / bytes(20), WWW)
+    assert rig.send("firewalls", foreign, FW[0]) == rig.kernel("PROTOCOL")
+
+
+def test_error_that_is_a_fragment_itself_is_the_kernels(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", tcp(), ROUTER)
+    about = error(tcp(), WWW)
+    about[IP].flags = "MF"
+    assert rig.send("firewalls", about, FW[0]) == rig.kernel("FRAGMENT")
+
+
+def test_quoted_version_or_length_that_is_none_is_the_kernels(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", tcp(), ROUTER)
+    for first_byte in (0x00, 0x44, 0x65, 0x4F):
+        quoted = bytes([first_byte]) + bytes(tcp())[1:28]
+        about = IP(src=WWW, dst=CLIENT) / ICMP(type=UNREACHABLE, code=1) / quoted
+        assert rig.send("firewalls", about, FW[0]) == rig.kernel("TRUNCATED")

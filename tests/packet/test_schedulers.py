@@ -1,0 +1,174 @@
+"""Which real server: wlc and rr against their oracles, rendezvous for whatever opens nothing."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.oracles import pair_hash
+from tests.oracles import rr as rr_oracle
+from tests.oracles import wlc as wlc_oracle
+from tests.packet.frames import CLIENT, WWW, echo, reply, tcp, udp, with_flags
+from tests.packet.plans import FW, ROUTER, firewalls, leg, plan, rule, server, service, two_box
+from tests.packet.rig import forwarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lasthop.policy.plan import Plan
+    from tests.packet.rig import Outcome, Rig
+
+
+def server_of(outcome: Outcome) -> int:
+    """The index of the firewall a frame went to."""
+    assert outcome.hop is not None
+    return FW.index(outcome.hop[1])
+
+
+def loads(rig: Rig, count: int) -> list[tuple[int, int]]:
+    return [rig.load_of(f"fw{i}")[:2] for i in range(count)]
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 1, 1, 1], [1, 2, 3], [0, 5, 0, 1], [100, 1, 7, 65535]])
+def test_wlc_chooses_as_the_oracle_while_connections_come_and_go(rig: Rig, weights: list[int]) -> None:
+    """The oracle keeps its own books: a SYN counts active, a FIN makes it inactive, what expired counts no more."""
+    rig.publish(two_box(firewalls(weights=weights)))
+    rng = random.Random(len(weights))
+    books = [[0, 0] for _ in weights]
+    opened: dict[int, int] = {}
+    closed: set[int] = set()
+    for port in range(1, 151):
+        chosen = wlc_oracle.choose([(w, book[0], book[1]) for w, book in zip(weights, books, strict=True)])
+        outcome = rig.send("outside", tcp(sport=port), ROUTER)
+        assert server_of(outcome) == chosen, port
+        opened[port] = server_of(outcome)
+        books[opened[port]][0] += 1
+        if rng.random() < 0.6:
+            closing = rng.choice(sorted(opened))
+            rig.send("outside", tcp("R" if closing in closed else "FA", sport=closing), ROUTER)
+            if closing not in closed:
+                books[opened[closing]][0] -= 1
+                books[opened[closing]][1] += 1
+            closed.add(closing)
+        assert loads(rig, len(weights)) == [tuple(book) for book in books]
+    assert rig.sweep(after_s=1e6)["expired"] == len(opened)
+    assert loads(rig, len(weights)) == [(0, 0)] * len(weights)
+
+
+def test_wlc_gives_ties_to_the_first_in_the_list(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(weights=[2, 1, 2])))
+    chosen = [server_of(rig.send("outside", tcp(sport=port), ROUTER)) for port in range(1, 6)]
+    assert chosen == [0, 1, 2, 0, 2]
+
+
+def test_wlc_counts_a_datagram_conversation_as_inactive(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(2)))
+    assert server_of(rig.send("outside", tcp(), ROUTER)) == 0
+    chosen = [server_of(rig.send("outside", udp(sport=port), ROUTER)) for port in range(300)]
+    assert chosen == [1] * 256 + [0, 1] * 22
+    assert loads(rig, 2) == [(1, 22), (0, 278)]
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 1, 1], [1, 0, 5], [0, 0, 9, 1]])
+def test_rr_chooses_in_turn_as_the_oracle(rig: Rig, weights: list[int]) -> None:
+    rig.publish(two_box(firewalls(weights=weights), "rr"))
+    last = None
+    for port in range(1, 12):
+        last = rr_oracle.choose(weights, last)
+        assert server_of(rig.send("outside", tcp(sport=port), ROUTER)) == last
+        assert server_of(rig.send("outside", tcp("A", sport=port), ROUTER)) == last, "no turn for a known connection"
+
+
+@pytest.mark.parametrize("scheduler", ["wlc", "rr"])
+def test_unusable_real_server_is_never_scheduled_nor_chosen_by_rendezvous(rig: Rig, scheduler: str) -> None:
+    servers = firewalls(4)
+    rig.publish(two_box((servers[0], replace(servers[1], usable=False), *servers[2:]), scheduler))
+    chosen = {server_of(rig.send("outside", tcp(sport=port), ROUTER)) for port in range(1, 20)}
+    middles = [tcp("A", f"198.51.102.{i}") for i in range(40)]
+    assert chosen == {server_of(rig.send("outside", packet, ROUTER)) for packet in middles} == {0, 2, 3}
+
+
+@pytest.mark.parametrize("scheduler", ["wlc", "rr"])
+def test_turn_and_loads_outlive_a_publication(rig: Rig, scheduler: str) -> None:
+    rig.publish(two_box(firewalls(3), scheduler))
+    assert server_of(rig.send("outside", tcp(sport=1), ROUTER)) == 0
+    rig.publish(two_box(firewalls(3), scheduler, persistence_s=None, persistence_prefix=24))
+    assert server_of(rig.send("outside", tcp(sport=2), ROUTER)) == 1
+    assert [rig.load_of(f"fw{i}") for i in range(3)] == [(1, 0, 0), (1, 0, 0), (0, 0, 0)]
+
+
+# --- rendezvous -----------------------------------------------------------------------------------------------------
+
+MIDDLES: dict[str, Callable[..., Any]] = {
+    "ack": lambda **ends: tcp("A", **ends),
+    "push": lambda **ends: tcp("PA", **ends),
+    "syn ack": lambda **ends: tcp("SA", **ends),
+    "fin": lambda **ends: tcp("FA", **ends),
+    "syn fin": lambda **ends: tcp("SF", **ends),
+    "rst": lambda **ends: tcp("R", **ends),
+    "no flag": lambda **ends: tcp("", **ends),
+    "echo reply": lambda **ends: echo(kind=0, **ends),
+}
+
+
+@pytest.mark.parametrize("kind", MIDDLES)
+@pytest.mark.parametrize("scheduler", ["wlc", "rr"])
+def test_packet_in_the_middle_takes_the_rendezvous_choice_in_either_direction(
+    rig: Rig, scheduler: str, kind: str
+) -> None:
+    rig.publish(two_box(firewalls(), scheduler, rules=(rule(1, leg="outside"),)))
+    for i in range(20):
+        ends = {"source": f"198.51.100.{i + 1}", "destination": f"203.0.113.{7 * i % 250 + 1}"}
+        chosen = FW[int(pair_hash.chosen([(f"fw{n}", 1, True) for n in range(4)], *ends.values())[2:])]
+        back = {"source": ends["destination"], "destination": ends["source"]}
+        outcome = rig.send("outside", MIDDLES[kind](**ends), ROUTER)
+        assert outcome.hop == ("firewalls", chosen)
+        rig.forget()
+        assert rig.send("outside", MIDDLES[kind](**back), ROUTER).hop == ("firewalls", chosen)
+
+
+def test_packet_in_the_middle_is_remembered_like_any_other(rig: Rig) -> None:
+    rig.publish(two_box())
+    middle = tcp("A")
+    first = rig.send("outside", middle, ROUTER)
+    assert first.hop is not None
+    assert first == forwarded("MIDSTREAM", first.hop)
+    assert rig.only_connection().state == "ESTABLISHED"
+    assert rig.send("firewalls", reply(middle, "A"), first.hop[1]) == forwarded("RESPONSE", ("outside", ROUTER))
+    assert sum(rig.load_of(f"fw{i}")[0] for i in range(4)) == 1
+
+
+def test_packet_in_the_middle_takes_no_turn(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "rr"))
+    rig.send("outside", tcp("A", sport=9), ROUTER)
+    assert [server_of(rig.send("outside", tcp(sport=port), ROUTER)) for port in range(1, 4)] == [0, 1, 2]
+
+
+def other_side() -> Plan:
+    """The far director: other addresses, other MACs, another order, the same names."""
+    boxes = [server(f"fw{i}", "inside", f"02:00:00:00:f7:{9 - i:02x}") for i in (2, 0, 3, 1)]
+    return plan((leg("inside"), leg("servers")), (rule(3, leg="servers"),), (service(3, boxes, "rr"),))
+
+
+def test_two_directors_that_know_the_boxes_by_name_choose_alike(rig: Rig) -> None:
+    rng = random.Random(5)
+    pairs = [(f"198.51.{rng.randrange(256)}.{rng.randrange(1, 255)}", f"203.0.113.{i + 1}") for i in range(100)]
+    rig.publish(two_box())
+    here = [rig.send("outside", tcp("A", one, 1, two, 80), ROUTER).hop for one, two in pairs]
+    rig.reset()
+    rig.publish(other_side())
+    there = [rig.send("servers", tcp("A", two, 80, one, 1), ROUTER).hop for one, two in pairs]
+    assert [FW.index(hop[1]) for hop in here if hop] == [9 - int(hop[1][-2:]) for hop in there if hop]
+    assert len({hop for hop in here if hop}) == 4
+
+
+def test_real_servers_of_weight_0_are_chosen_by_rendezvous_only_where_no_other_is(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(weights=[0, 1, 0])))
+    assert server_of(rig.send("outside", tcp("A"), ROUTER)) == 1
+    rig.reset()
+    rig.publish(two_box(firewalls(weights=[0, 0, 0])))
+    wanted = pair_hash.chosen([(f"fw{i}", 0, True) for i in range(3)], CLIENT, WWW)
+    assert f"fw{server_of(rig.send('outside', with_flags(tcp(), 'A'), ROUTER))}" == wanted

@@ -1,0 +1,92 @@
+"""Connections in words: what the kernel's numbers become in a report."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lasthop.dataplane import abi
+from lasthop.dataplane.connection_table import report
+from lasthop.model.connection import ConnectionReport, EachWay, HopName
+from lasthop.model.director import PROFILES, State
+
+FORWARD = HopName("firewalls", "02:00:00:00:f0:01", None, "fw1")
+LAST = HopName("outside", "02:00:00:00:aa:01", None, "router")
+NOW = 1_000_000_000_000
+TIMEOUTS = np.array([PROFILES["lvs"][state] * 10**9 for state in State], "i8")
+
+
+class Words:
+    """Names for the numbers used here."""
+
+    def zone(self, zone_id: int) -> str:
+        return ["edge", "core"][zone_id]
+
+    def service(self, service_id: int) -> str:
+        return {4: "FWM 1"}.get(service_id, "")
+
+    def server(self, server_id: int) -> str:
+        return {9: "fw1"}[server_id]
+
+    def hop(self, hop_id: int) -> HopName:
+        return {71: FORWARD, 72: LAST}[hop_id]
+
+
+def entry(flags: int, state: State = State.ESTABLISHED) -> tuple[Any, Any]:
+    """A connection between 10.0.0.1:1000 and 10.0.0.2:80."""
+    key = np.zeros(1, abi.types().struct("connection_key"))
+    value = np.zeros(1, abi.types().struct("connection"))
+    key["low"] = np.frombuffer(abi.pack_address(IPv4Address("10.0.0.1")), "u1")
+    key["high"] = np.frombuffer(abi.pack_address(IPv4Address("10.0.0.2")), "u1")
+    key["low_port"], key["high_port"] = np.array([1000, 80], "u2").byteswap()
+    key["zone"], key["ip_proto"] = 1, 6
+    value["word"] = 0xABCD << 32 | flags << 8 | state
+    value["forward_hop"], value["last_hop"], value["service"], value["server"] = 71, 72, 4, 9
+    value["created_ns"], value["last_seen_ns"] = NOW - 60 * 10**9, NOW - 25 * 10**8
+    value["packets"], value["bytes"] = [3, 2], [300, 200]
+    return key[0], value[0]
+
+
+def test_report_says_everything_as_its_originator_sent_it() -> None:
+    bits = abi.enum("connection_flag")
+    key, value = entry(bits["CONNECTION_FROM_LOW"] | bits["CONNECTION_ASSURED"])
+    assert report(key, value, NOW, TIMEOUTS, Words()) == ConnectionReport(
+        zone="core",
+        protocol="tcp",
+        source="10.0.0.1",
+        source_port=1000,
+        destination="10.0.0.2",
+        destination_port=80,
+        state="ESTABLISHED",
+        assured=True,
+        service="FWM 1",
+        real_server="fw1",
+        forward_hop=FORWARD,
+        last_hop=LAST,
+        packets=EachWay(3, 2),
+        bytes=EachWay(300, 200),
+        age_s=60.0,
+        idle_s=2.5,
+        expires_s=897.5,
+    )
+
+
+def test_originator_with_the_higher_address_is_the_source() -> None:
+    shown = report(*entry(0), NOW, TIMEOUTS, Words())
+    assert (shown.source, shown.source_port, shown.destination, shown.destination_port) == (
+        "10.0.0.2", 80, "10.0.0.1", 1000
+    )  # fmt: skip
+    assert not shown.assured
+
+
+@pytest.mark.parametrize("now", [NOW - 10**10, NOW - 25 * 10**8])
+def test_clock_read_before_the_last_packet_makes_no_negative_times(now: int) -> None:
+    shown = report(*entry(0), now, TIMEOUTS, Words())
+    assert (shown.idle_s, shown.expires_s) == (0, 900)
+
+
+def test_time_left_ends_at_zero() -> None:
+    assert report(*entry(0), NOW + 10**13, TIMEOUTS, Words()).expires_s == 0
