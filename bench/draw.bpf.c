@@ -14,8 +14,8 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 #define PORTS 16
 
 struct draw {
-	__u64 random;	/* state of the generator */
-	__u32 first;	/* connections first to first + count - 1 are drawn */
+	__u64 random; /* state of the generator */
+	__u32 first;  /* connections first to first + count - 1 are drawn */
 	__u32 count;
 	__u32 in_order; /* 1: one after the other, beginning with `next` */
 	__u32 next;

@@ -7,15 +7,16 @@ and the product's own programs insert every connection, from packets.
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from bpf.build import build
+from bpf.build import BuildError, build
 from lasthop.config.load import load as load_configuration
 from lasthop.dataplane import abi
 from lasthop.dataplane.btf import Btf
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lasthop.dataplane.attach import Attacher
     from lasthop.lab.layout import Port
     from lasthop.lab.topology import Topology
+    from lasthop.model.real_server import Address
 
 SOURCES = Path(__file__).parent
 OBJECTS = SOURCES.parent / "build" / "bench"
@@ -62,7 +64,8 @@ class Packets:
         addresses = server + bytes(4) if self.response else bytes(4) + server
         ports = (80, 0) if self.response else (0, 80)
         ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0x4000, 64, 6, 0) + addresses
-        return self.macs + b"\x08\x00" + ip + struct.pack("!HHIIBBHHH", *ports, 1, 1, 0x50, self.flags, 65535, 0, 0) + bytes(6)
+        tcp = struct.pack("!HHIIBBHHH", *ports, 1, 1, 0x50, self.flags, 65535, 0, 0)
+        return self.macs + b"\x08\x00" + ip + tcp + bytes(6)
 
 
 class Installed:
@@ -96,7 +99,7 @@ class Installed:
             self.run("xdp", "lh_xdp", packets, self.connections, first=0, in_order=True)
         held = self._sweep(0)
         if held != self.connections:
-            raise DataPlaneError(f"can't fill the table: {held} of {self.connections} connections", "see bench/installed.py")
+            raise DataPlaneError(f"can't fill the table: it holds {held} of {self.connections} connections", "")
 
     def forget_opened(self) -> None:
         """Forget connections that are not established, by the product's own sweep."""
@@ -119,18 +122,22 @@ class Installed:
         start = time.thread_time_ns()
         verdict, _, _ = test_run(self.programs[f"draw_{kind}"], frame, context, repeat=repeat)
         spent = time.thread_time_ns() - start
-        if verdict not in ({_TC_REDIRECT} if kind == "tc" else {_XDP_TX, _XDP_REDIRECT}):
-            raise DataPlaneError(f"{program} did not forward: verdict {verdict}", "see bench/draw.bpf.c")
-        if before is not None and self.forwarded() - before != repeat:
-            raise DataPlaneError(f"{program} forwarded {self.forwarded() - before} of {repeat}", "see bench/installed.py")
+        good = verdict in ({_TC_REDIRECT} if kind == "tc" else {_XDP_TX, _XDP_REDIRECT})
+        if not good or (before is not None and self.forwarded() - before != repeat):
+            counted = ", ".join(f"{name.lower()} {value}" for name, value in self.counted().items())
+            raise DataPlaneError(f"{program} did not forward every packet: verdict {verdict}; counted: {counted}", "")
         return spent / repeat
 
     def forwarded(self) -> int:
-        """Packets forwarded by the product's programs, by whatever reason but without an entry."""
+        """Packets that the product's programs have forwarded as those of a tracked connection."""
+        counted = self.counted()
+        return sum(counted.get(f"FORWARDED_{kind}", 0) for kind in ("REQUEST", "RESPONSE", "OPENING"))
+
+    def counted(self) -> dict[str, int]:
+        """Reasons that were counted at all."""
         values = np.frombuffer(self._reasons.lookup(bytes(4)) or b"", abi.types().struct("counters"))["value"]
-        reasons = abi.enum("reason")
-        names = ("FORWARDED_REQUEST", "FORWARDED_RESPONSE", "FORWARDED_OPENING")
-        return int(sum(values[:, reasons[name]].sum() for name in names))
+        totals = values.sum(axis=0).tolist()
+        return {name: totals[i] for name, i in abi.enum("reason").items() if i < len(totals) and totals[i]}
 
     def _configure(self, lab: Topology) -> None:
         maps = self._product.maps
@@ -141,7 +148,7 @@ class Installed:
         plan = compile_plan(load_configuration(lab.directors["lb1"].file), _surroundings(lab))
         LegTable(maps, cast("Attacher", _Unattached()), publisher).prepare(plan)
         for leg in plan.legs:
-            publisher.legs["flags"][publisher.leg_names.id_of(leg.name)] = abi.enum("leg_flag")["LEG_XDP_TRANSMIT"]
+            publisher.legs["flags"][publisher.leg_names.id_of(leg.name)] |= abi.enum("leg_flag")["LEG_XDP_TRANSMIT"]
         publisher.publish(plan, frozenset(leg.name for leg in plan.legs))
         self._publisher = publisher
 
@@ -149,7 +156,7 @@ class Installed:
         outside, firewalls = (lab.layout.port("lb1", name) for name in ("outside", "firewalls"))
         router, firewall = lab.layout.port("ro", "outside"), lab.layout.port("fw1", "outer")
         requests = _macs(outside, router)
-        index = {leg.name: leg.ifindex for leg in _links(lab)}
+        index = _ifindexes(lab)
         self.opening = Packets(index["outside"], requests, TCP_SYN)
         self.accepting = Packets(index["firewalls"], _macs(firewalls, firewall), TCP_SYN | TCP_ACK, response=True)
         self.acknowledging = Packets(index["outside"], requests, TCP_ACK)
@@ -172,26 +179,19 @@ class _Unattached:
         return set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    name: str
-    ifindex: int
-
-
-def _links(lab: Topology) -> list[_Link]:
-    import socket
-
-    return [_Link(name, socket.if_nametoindex(name)) for name, _zone in lab.layout.directors[0].legs]
+def _ifindexes(lab: Topology) -> dict[str, int]:
+    """Interface -> index, of the outer director's legs."""
+    return {name: socket.if_nametoindex(name) for name, _zone in lab.layout.directors[0].legs}
 
 
 def _surroundings(lab: Topology) -> Surroundings:
     """What a director would have seen from inside its box."""
-    ports = {link.ifindex: lab.layout.port("lb1", link.name) for link in _links(lab)}
+    ports = {ifindex: lab.layout.port("lb1", name) for name, ifindex in _ifindexes(lab).items()}
     links = {
         port.interface: SeenLink(ifindex, port.mac, 1500, up=True, addresses=port.addresses)
         for ifindex, port in ports.items()
     }
-    neighbours = {
+    neighbours: dict[tuple[int, Address], str] = {
         (ifindex, other.addresses[0].ip): other.mac
         for ifindex, port in ports.items()
         for other in lab.layout.ports
@@ -215,12 +215,15 @@ def xdp_context(ifindex: int, length: int) -> bytes:
 
 
 def build_object(source: str) -> Path:
-    """The object of a BPF program of the bench, built unless it is newer than its sources."""
+    """The object of a BPF program of the bench, built unless it is newer than its sources.
+
+    Raises DataPlaneError with the compiler's words.
+    """
     sources = [SOURCES / source, SOURCES.parent / "bpf" / "kernel.h"]
     made = OBJECTS / source.replace(".bpf.c", ".bpf.o")
     if made.exists() and made.stat().st_mtime > max(path.stat().st_mtime for path in sources):
         return made
-    return build(sources[0], OBJECTS, [SOURCES.parent / "bpf"])
-
-
-__all__ = ["Any", "Installed", "Packets", "build_object", "tc_context", "xdp_context"]
+    try:
+        return build(sources[0], OBJECTS, [SOURCES.parent / "bpf"])
+    except BuildError as error:
+        raise DataPlaneError(str(error), "") from error

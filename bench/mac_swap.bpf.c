@@ -22,8 +22,8 @@ static __always_inline bool swap_macs(struct ethhdr *eth, const void *end)
 SEC("tc")
 int mac_swap_tc(struct __sk_buff *skb)
 {
-	return swap_macs((void *)(long)skb->data, (void *)(long)skb->data_end) ? bpf_redirect(skb->ifindex, 0) :
-										 TC_ACT_SHOT;
+	return swap_macs((void *)(long)skb->data, (void *)(long)skb->data_end) ? bpf_redirect(skb->ifindex, 0)
+									       : TC_ACT_SHOT;
 }
 
 SEC("xdp.frags")
@@ -39,7 +39,7 @@ int nothing_tc(struct __sk_buff *skb)
 }
 
 SEC("xdp.frags")
-int nothing_xdp(struct xdp_md *ctx)
+int nothing_xdp(__attribute__((unused)) struct xdp_md *ctx)
 {
 	return XDP_TX;
 }

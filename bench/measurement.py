@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_low, quantiles
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,25 +29,41 @@ class Row:
     baseline_values: tuple[float, ...]
 
     @property
+    def median_round(self) -> int:
+        """The round whose ratio is the median (the lower one of two): value, baseline and ratio are its own.
+
+        So the three belong together, and a load on the machine that comes and goes meets both sides alike.
+        """
+        ratios = self.ratios
+        return ratios.index(median_low(ratios))
+
+    @property
     def value(self) -> float:
-        """Median over the rounds."""
-        return median(self.values)
+        """What was measured in the median round."""
+        return self.values[self.median_round]
 
     @property
     def baseline_value(self) -> float:
-        """The baseline's median over the rounds."""
-        return median(self.baseline_values)
+        """What the baseline had in the median round."""
+        return self.baseline_values[self.median_round]
 
     @property
     def ratio(self) -> float:
-        """Median by median; above 1 is more of the unit than the baseline."""
-        return self.value / self.baseline_value
+        """Value by baseline; above 1 is more of the unit than the baseline."""
+        return self.ratios[self.median_round]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ratio of each round."""
+        return [value / other for value, other in zip(self.values, self.baseline_values, strict=True)]
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Lowest and highest ratio of any round: how far to trust `ratio`."""
-        ratios = [value / other for value, other in zip(self.values, self.baseline_values, strict=True)]
-        return min(ratios), max(ratios)
+        """What the middle half of the rounds lies between, as ratios: how far to trust `ratio`."""
+        if len(self.values) == 1:
+            return self.ratio, self.ratio
+        low, _, high = quantiles(self.ratios, n=4, method="inclusive")
+        return low, high
 
     @property
     def larger_is_better(self) -> bool:

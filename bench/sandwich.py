@@ -1,8 +1,8 @@
 """Groups `stream` and `http`: real traffic through the two-box sandwich, beside plain kernel forwarding.
 
-Owns the three topologies, which stand side by side for the whole run, and the programs that send. All
-have the same boxes and hops on the path; the baseline has one firewall, and routes where the others
-have directors.
+Owns the topologies, which stand side by side for the whole run, and the programs that send. All have
+the same boxes and hops on the path; the baselines have one firewall, and routes where the others have
+directors.
 """
 
 from __future__ import annotations
@@ -28,12 +28,19 @@ if TYPE_CHECKING:
 
     from bench.measurement import Row
 
+    Labs = Mapping[str, Topology]
+
 BASELINE = "kernel-forwarding"
+#: Native XDP takes no segmentation offload, so every box of that topology sees single frames: so do all here.
+WIRE_BASELINE = "kernel-no-offloads"
 BLUEPRINTS = {
     BASELINE: Blueprint(firewalls=1, clients=1, kernel_forwarding=True),
+    WIRE_BASELINE: Blueprint(firewalls=1, clients=1, kernel_forwarding=True, offloads=False),
     "tc": Blueprint(firewalls=4, clients=1, balancing=Balancing(LegModes.TC)),
     "xdp": Blueprint(firewalls=4, clients=1, balancing=Balancing(LegModes.XDP)),
 }
+#: Group -> the program that sends, and the Debian package of the same name.
+TOOLS = {"stream": "iperf3", "http": "wrk"}
 _HTTP_PORT = 80
 _STREAM_PORT = 5201
 _PARALLEL = 64
@@ -50,7 +57,7 @@ class Effort:
 
 
 @contextmanager
-def topologies() -> Iterator[dict[str, Topology]]:
+def topologies() -> Iterator[Labs]:
     """All topologies, built and with their directors ready. Raises LabError."""
     with ExitStack() as stack:
         labs = {name: stack.enter_context(Topology(blueprint)) for name, blueprint in BLUEPRINTS.items()}
@@ -65,18 +72,17 @@ def _check_attached(legs: list[dict[str, object]], mode: str) -> None:
     wanted = "tc" if mode == "tc" else "xdp+tc"
     for leg in legs:
         if leg["mode"] != wanted:
-            raise LabError(f"can't measure {mode}: leg {leg['name']} is attached by {leg['mode']}", "see `lasthop doctor`")
+            raise LabError(f"leg {leg['name']} is attached by {leg['mode']}, not {wanted}", "see `lasthop doctor`")
 
 
-def need(tool: str, group: str) -> None:
-    """Raise LabError with the command that installs `tool` if it is missing."""
-    if shutil.which(tool) is None:
-        raise LabError(f"can't measure '{group}': {tool} is missing", f"apt-get install -y {tool}")
+def check_tool(group: str) -> None:
+    """Raise LabError with the command that installs what `group` sends with, if it is missing."""
+    if shutil.which(TOOLS[group]) is None:
+        raise LabError(f"can't measure it: {TOOLS[group]} is missing", f"apt-get install -y {TOOLS[group]}")
 
 
-def stream(labs: Mapping[str, Topology], effort: Effort, said: Callable[[str], object]) -> list[Row]:
+def stream(labs: Labs, effort: Effort, said: Callable[[str], object]) -> list[Row]:
     """One TCP stream from client to www with iperf3: what arrives, in Gbit/s. Raises LabError."""
-    need("iperf3", "stream")
     for lab in labs.values():
         lab.start("www", "iperf3", "--server", "--port", str(_STREAM_PORT))
         _wait_listening(lab, _STREAM_PORT)
@@ -86,13 +92,17 @@ def stream(labs: Mapping[str, Topology], effort: Effort, said: Callable[[str], o
         text = lab.run("client", "iperf3", *target, "--time", str(effort.seconds), "--json")
         return gbits_received(text)
 
-    return _rows(labs, measure, effort, "stream", "Gbit/s", said)
+    taken = _taken(labs, measure, effort, "stream", said)
+    return [
+        *rows_beside(BASELINE, taken, {"tc": "stream/tc", "xdp": "stream/xdp"}, "Gbit/s"),
+        *rows_beside(WIRE_BASELINE, taken, {"xdp": "stream/xdp"}, "Gbit/s"),
+    ]
 
 
-def http(labs: Mapping[str, Topology], effort: Effort, said: Callable[[str], object]) -> list[Row]:
+def http(labs: Labs, effort: Effort, said: Callable[[str], object]) -> list[Row]:
     """Short HTTP connections, one request each, with wrk: completed ones per second. Raises LabError."""
-    need("wrk", "http")
-    for lab in labs.values():
+    chosen = {name: lab for name, lab in labs.items() if name != WIRE_BASELINE}
+    for lab in chosen.values():
         ready = lab.folder / "responder.ready"
         lab.start("www", sys.executable, str(Path(__file__).with_name("responder.py")), str(_HTTP_PORT), str(ready))
         _wait(ready.exists, "the HTTP server does not start")
@@ -103,7 +113,8 @@ def http(labs: Mapping[str, Topology], effort: Effort, said: Callable[[str], obj
         load = ("--threads", "2", "--connections", str(_PARALLEL), "--duration", f"{effort.seconds}s")
         return requests_per_second(lab.run("client", "wrk", *load, "-H", "Connection: close", f"http://{WWW_ADDRESS}/"))
 
-    return _rows(labs, measure, effort, "http", "connections/s", said)
+    taken = _taken(chosen, measure, effort, "http", said)
+    return rows_beside(BASELINE, taken, {"tc": "http/tc", "xdp": "http/xdp"}, "connections/s")
 
 
 def gbits_received(text: str) -> float:
@@ -124,21 +135,17 @@ def requests_per_second(text: str) -> float:
     return float(rate[1])
 
 
-def _rows(
-    labs: Mapping[str, Topology],
-    measure: Callable[[Topology], float],
-    effort: Effort,
-    group: str,
-    unit: str,
-    said: Callable[[str], object],
-) -> list[Row]:
+def _taken(
+    labs: Labs, measure: Callable[[Topology], float], effort: Effort, group: str, said: Callable[[str], object]
+) -> dict[str, list[float]]:
+    """One value per round and topology."""
+
     def of(lab: Topology) -> Callable[[], float]:
         return lambda: measure(lab)
 
-    taken = interleaved(
+    return interleaved(
         {name: of(lab) for name, lab in labs.items()}, effort.rounds, lambda what: said(f"{group}: {what}")
     )
-    return rows_beside(BASELINE, taken, {name: f"{group}/{name}" for name in labs if name != BASELINE}, unit)
 
 
 def _wait_listening(lab: Topology, port: int) -> None:

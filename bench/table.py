@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from bench.measurement import Row
 
-#: Rounds further apart than this share of their median deserve another run.
+#: Where the middle half of the rounds spans more than this share of the ratio, another run is due.
 NOISY = 0.15
 
 
 def table(title: str, rows: Sequence[Row]) -> Table:
-    """Rows of one group; a ratio is marked with a question mark where rounds disagree by more than NOISY."""
+    """Rows of one group; a ratio whose rounds disagree has a question mark."""
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("measured", "unit", "median", "baseline", "median", "ratio", "rounds' ratios"):
-        numeric = heading in {"median", "ratio", "rounds' ratios"}
+    for heading in ("measured", "unit", "value", "baseline", "its value", "ratio", "middle half"):
+        numeric = heading in {"value", "its value", "ratio", "middle half"}
         shown.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         low, high = row.spread
@@ -31,7 +31,7 @@ def table(title: str, rows: Sequence[Row]) -> Table:
             row.baseline,
             number(row.baseline_value),
             f"[bold]{row.ratio:.2f}[/bold]{'?' if noisy(row) else ''}",
-            f"{low:.2f} – {high:.2f}",
+            f"{low:.2f} to {high:.2f}",
         )
     return shown
 
@@ -39,7 +39,7 @@ def table(title: str, rows: Sequence[Row]) -> Table:
 def noisy(row: Row) -> bool:
     """Whether the rounds of a row disagree so far that its ratio says little."""
     low, high = row.spread
-    return high - low > 2 * NOISY * row.ratio
+    return high - low > NOISY * row.ratio
 
 
 def number(value: float) -> str:

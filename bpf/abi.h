@@ -101,6 +101,7 @@ enum reason {
 	FORWARDED_OPENING,
 	FORWARDED_MIDSTREAM,
 	FORWARDED_RELATED,
+	FORWARDED_STRAY,
 	FORWARDED_UNTRACKED,
 	KERNEL_FIRST, /* not a reason: the kernel group starts here */
 	KERNEL_TC,
@@ -191,7 +192,7 @@ struct service {
 	__u16 turn_count;
 	__u16 fallback_count; /* FALLBACK_SLOTS, or 0 when no server is usable */
 	__u16 persistence_prefix;
-	__u32 reserved;
+	__u32 mtu;	      /* the smallest of its real servers' legs: nothing larger is scheduled */
 	__u64 persistence_ns; /* 0: no persistence */
 };
 

@@ -4,6 +4,15 @@
 
 #include "forward.h"
 
+/* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
+static __always_inline void end(const struct packet *p, struct connection *connection, const struct ruleset *ruleset)
+{
+	__u32 event = expired(connection, ruleset, p->now_ns) ? EVENT_EXPIRED : EVENT_REUSED;
+
+	if (!p->related && retire(&p->key, connection))
+		count(event);
+}
+
 /* Returns the reason that is counted; for a forwarded packet `out_ifindex` is set. */
 static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
 {
@@ -29,10 +38,12 @@ static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
 	if (!ruleset)
 		return KERNEL_NO_LEG;
 	p->now_ns = bpf_ktime_get_coarse_ns();
-	connection = find_connection(p, ruleset);
-	if (connection && unlikely(reused(p, connection))) {
-		if (retire(&p->key, connection))
-			count(EVENT_REUSED);
+	connection = find_connection(p);
+	if (connection && unlikely(over(p, connection, ruleset))) {
+		/* XDP changes nothing before it knows that it can forward. */
+		if (p->entry == ENTRY_XDP)
+			return KERNEL_TC;
+		end(p, connection, ruleset);
 		connection = NULL;
 	}
 	if (likely(connection)) {
@@ -43,7 +54,7 @@ static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
 	reason = forward_unknown(p, ruleset, out_ifindex);
 	if (likely(reason != FIRST_ELSEWHERE))
 		return reason;
-	connection = find_connection(p, ruleset);
+	connection = find_connection(p);
 	reason = connection ? forward_known(p, connection, out_ifindex) : CONNECTION_GONE;
 	/* It came and went within one packet's time: nothing is known that this packet could follow. */
 	return reason == CONNECTION_GONE ? DROP_CONTENDED : reason;

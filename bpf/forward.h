@@ -124,6 +124,10 @@ static __always_inline __u32 assign(const struct packet *p, __u32 service_id, __
 		*reason = KERNEL_TC;
 		return SERVER_NONE;
 	}
+	if (p->segment_length > service->mtu) {
+		*reason = KERNEL_TOO_BIG;
+		return SERVER_NONE;
+	}
 	*prefix = service->persistence_prefix;
 	if (!p->opening)
 		server = choose_by_rendezvous(p, service_id, service);
@@ -136,10 +140,16 @@ static __always_inline __u32 assign(const struct packet *p, __u32 service_id, __
 	return server;
 }
 
+/* Nothing to remember a connection by: an ICMP error, or a RST, which anyone may have forged. */
+static __always_inline bool stray(const struct packet *p)
+{
+	return p->related || p->tcp_flags & TCP_RST;
+}
+
 /* Remember the connection with its last hop. TABLE_FULL also where there is nothing to remember it by. */
 static __always_inline enum insertion remember(const struct packet *p, struct connection *fresh, __u32 flags)
 {
-	if (p->related)
+	if (stray(p))
 		return TABLE_FULL;
 	fresh->last_hop = source_hop(p);
 	if (!fresh->last_hop) {
@@ -205,7 +215,9 @@ static __always_inline __u32 forward_new(struct packet *p, __u32 service_id, __u
 		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
 	}
 	reason = send_to(p, choose_stateless(p, service_id, server_id), out_ifindex);
-	return reason ? reason : FORWARDED_UNTRACKED;
+	if (reason)
+		return reason;
+	return stray(p) ? FORWARDED_STRAY : FORWARDED_UNTRACKED;
 }
 
 static __always_inline bool is_local(const struct packet *p)

@@ -22,9 +22,11 @@ struct packet {
 	__u32 leg_id;
 	__u32 source_hop; /* the hop it came from, 0 if not known; set for a packet without a connection */
 	__u32 half;
-	__u32 length;	/* bytes from the IP header on, without what a driver padded */
-	__u32 segments; /* packets on the wire: more than one for a GSO frame */
-	__u32 segment_length;
+	__u32 length;	      /* bytes from the IP header on, without what a driver padded */
+	__u32 segments;	      /* packets on the wire: more than one for a GSO frame */
+	__u32 segment_length; /* of one packet on the wire, from the IP header on; GSO: the payload until parsed */
+	__u32 l4_length;      /* bytes after the IP header by the packet's own account: a frame may be padded */
+	__u32 headers;	      /* bytes of IP and L4 headers, which every segment of a GSO frame carries */
 	__u64 now_ns;
 	__be32 source;
 	__be32 destination;
@@ -76,14 +78,17 @@ static __always_inline __u8 sort_endpoints(struct connection_key *key, __be32 so
 	return 0;
 }
 
-/* The ports (or the echo identifier twice) at `l4`. False: not there, or nothing to track by. */
-static __always_inline bool parse_ports(const void *l4, const void *end, __u8 ip_proto, __be16 *source,
+/*
+ * The ports (or the echo identifier twice) at `l4`, of which `available` bytes are the packet's.
+ * False: not there, or nothing to track by.
+ */
+static __always_inline bool parse_ports(const void *l4, const void *end, __u32 available, __u8 ip_proto, __be16 *source,
 					__be16 *destination)
 {
 	if (ip_proto == IPPROTO_TCP || ip_proto == IPPROTO_UDP) {
 		const __be16 *ports = l4;
 
-		if ((const void *)(ports + 2) > end)
+		if ((const void *)(ports + 2) > end || available < 2 * sizeof(*ports))
 			return 0;
 		*source = ports[0];
 		*destination = ports[1];
@@ -92,7 +97,7 @@ static __always_inline bool parse_ports(const void *l4, const void *end, __u8 ip
 	if (ip_proto == IPPROTO_ICMP) {
 		const struct icmphdr *icmp = l4;
 
-		if ((const void *)(icmp + 1) > end || !ICMP_ECHO_OR_REPLY(icmp->type))
+		if ((const void *)(icmp + 1) > end || available < sizeof(*icmp) || !ICMP_ECHO_OR_REPLY(icmp->type))
 			return 0;
 		*source = icmp->un.echo.id;
 		*destination = icmp->un.echo.id;
@@ -126,18 +131,24 @@ static __always_inline bool martian(__be32 source, __be32 destination)
 /* TCP, UDP or ICMP echo: key and opening. */
 static __always_inline __u32 parse_conversation(struct packet *p, const void *l4)
 {
-	if (!parse_ports(l4, p->end, p->ip_proto, &p->source_port, &p->destination_port))
+	if (!parse_ports(l4, p->end, p->l4_length, p->ip_proto, &p->source_port, &p->destination_port))
 		return p->ip_proto == IPPROTO_ICMP ? KERNEL_PROTOCOL : KERNEL_TRUNCATED;
 	p->opening = 1;
 	if (p->ip_proto == IPPROTO_TCP) {
 		const struct tcphdr *tcp = l4;
 
-		if ((const void *)(tcp + 1) > p->end)
+		if ((const void *)(tcp + 1) > p->end || p->l4_length < sizeof(*tcp))
 			return KERNEL_TRUNCATED;
-		if (tcp->doff * 4 < sizeof(*tcp))
+		if (tcp->doff * 4 < sizeof(*tcp) || tcp->doff * 4 > p->l4_length)
 			return KERNEL_BAD_HEADER;
+		p->headers += tcp->doff * 4;
 		p->tcp_flags = ((const __u8 *)tcp)[13];
 		p->opening = (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	}
+	if (p->ip_proto == IPPROTO_UDP) {
+		if (p->l4_length < sizeof(struct udphdr))
+			return KERNEL_TRUNCATED;
+		p->headers += sizeof(struct udphdr);
 	}
 	if (p->ip_proto == IPPROTO_ICMP)
 		p->opening = ((const struct icmphdr *)l4)->type == ICMP_ECHO;
@@ -153,19 +164,20 @@ static __always_inline __u32 parse_conversation(struct packet *p, const void *l4
 static __always_inline __u32 parse_icmp_error(struct packet *p, const void *l4)
 {
 	const struct iphdr *quoted = l4 + sizeof(struct icmphdr);
+	__u32 length, available = p->l4_length - sizeof(struct icmphdr);
 	__be16 source_port, destination_port;
-	__u32 length;
 
 	if ((const void *)(quoted + 1) > p->end)
 		return KERNEL_TRUNCATED;
 	length = header_length(quoted, p->end);
-	if (!length)
+	if (!length || available < length)
 		return KERNEL_TRUNCATED;
 	if (quoted->saddr != p->destination || martian(quoted->saddr, quoted->daddr))
 		return KERNEL_BAD_HEADER;
 	if (quoted->frag_off & htons(IP_FRAGMENT_OFFSET))
 		return KERNEL_FRAGMENT;
-	if (!parse_ports((const void *)quoted + length, p->end, quoted->protocol, &source_port, &destination_port))
+	if (!parse_ports((const void *)quoted + length, p->end, available - length, quoted->protocol, &source_port,
+			 &destination_port))
 		return KERNEL_PROTOCOL;
 	p->related = 1;
 	p->key.ip_proto = quoted->protocol;
@@ -177,7 +189,7 @@ static __always_inline __u32 parse_icmp(struct packet *p, const void *l4)
 {
 	const struct icmphdr *icmp = l4;
 
-	if ((const void *)(icmp + 1) > p->end)
+	if ((const void *)(icmp + 1) > p->end || p->l4_length < sizeof(*icmp))
 		return KERNEL_TRUNCATED;
 	switch (icmp->type) {
 	case ICMP_ECHO:
@@ -193,11 +205,22 @@ static __always_inline __u32 parse_icmp(struct packet *p, const void *l4)
 	}
 }
 
+/* A GSO frame stands for segments that each carry the headers: count them as the wire will. */
+static __always_inline void count_segments(struct packet *p)
+{
+	if (p->segments == 1) {
+		p->segment_length = p->length;
+		return;
+	}
+	p->segment_length += p->headers;
+	p->length += (p->segments - 1) * p->headers;
+}
+
 /* Everything after the Ethernet header. 0, or the reason for which the kernel gets the packet. */
 static __always_inline __u32 parse_ipv4(struct packet *p)
 {
 	const struct iphdr *ip = (const void *)(p->eth + 1);
-	__u32 length;
+	__u32 length, reason;
 
 	if ((const void *)(ip + 1) > p->end)
 		return KERNEL_TRUNCATED;
@@ -211,8 +234,9 @@ static __always_inline __u32 parse_ipv4(struct packet *p)
 		if (ntohs(ip->tot_len) > p->length)
 			return KERNEL_TRUNCATED;
 		p->length = ntohs(ip->tot_len);
-		p->segment_length = p->length;
 	}
+	p->l4_length = p->length - length;
+	p->headers = length;
 	p->source = ip->saddr;
 	p->destination = ip->daddr;
 	p->ip_proto = ip->protocol;
@@ -224,10 +248,14 @@ static __always_inline __u32 parse_ipv4(struct packet *p)
 	if (ip->frag_off & htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
 		return KERNEL_FRAGMENT;
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
-		return parse_conversation(p, (const void *)ip + length);
-	if (ip->protocol == IPPROTO_ICMP)
-		return parse_icmp(p, (const void *)ip + length);
-	return KERNEL_PROTOCOL;
+		reason = parse_conversation(p, (const void *)ip + length);
+	else if (ip->protocol == IPPROTO_ICMP)
+		reason = parse_icmp(p, (const void *)ip + length);
+	else
+		reason = KERNEL_PROTOCOL;
+	if (!reason)
+		count_segments(p);
+	return reason;
 }
 
 /* The Ethernet header. 0, or the reason for which the kernel gets the frame. */

@@ -95,22 +95,13 @@ static __always_inline bool still_there(const struct packet *p, const struct con
 	return WORD_FINGERPRINT(word) == p->fingerprint && !(WORD_FLAGS(word) & CONNECTION_DEAD);
 }
 
-/* The live connection of a key, or NULL. What has expired is retired here, whoever sees it first. */
-static __always_inline struct connection *find_connection(struct packet *p, const struct ruleset *ruleset)
+/* The connection of a key, expired or not, or NULL. */
+static __always_inline struct connection *find_connection(struct packet *p)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &p->key);
 
 	p->fingerprint = fingerprint(&p->key);
-	if (!connection || !still_there(p, connection))
-		return NULL;
-	if (unlikely(expired(connection, ruleset, p->now_ns))) {
-		if (p->related)
-			return NULL;
-		if (retire(&p->key, connection))
-			count(EVENT_EXPIRED);
-		return NULL;
-	}
-	return connection;
+	return connection && still_there(p, connection) ? connection : NULL;
 }
 
 static __always_inline __u32 state_after(const struct packet *p, __u32 state, enum direction direction, bool replied)
@@ -172,6 +163,13 @@ static __always_inline bool reused(const struct packet *p, const struct connecti
 		return 0;
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE ||
 	       (state == STATE_FIN_WAIT && !(WORD_FLAGS(word) & CONNECTION_REPLIED));
+}
+
+/* Whether a connection that was found has ended before this packet, which then belongs to a new one. */
+static __always_inline bool over(const struct packet *p, const struct connection *connection,
+				 const struct ruleset *ruleset)
+{
+	return expired(connection, ruleset, p->now_ns) || reused(p, connection);
 }
 
 enum insertion { INSERTED, CONTENDED, TABLE_FULL };

@@ -52,8 +52,11 @@ static __always_inline int account_transmit(const struct net_device *to, int sen
 	if (!in_our_namespace(to))
 		return 0;
 	ifindex = to->ifindex;
-	bpf_map_update_elem(&xdp_sent, &ifindex, &fresh, BPF_NOEXIST);
 	totals = bpf_map_lookup_elem(&xdp_sent, &ifindex);
+	if (!totals) {
+		bpf_map_update_elem(&xdp_sent, &ifindex, &fresh, BPF_NOEXIST);
+		totals = bpf_map_lookup_elem(&xdp_sent, &ifindex);
+	}
 	if (!totals)
 		return 0;
 	__sync_fetch_and_add(&totals->sent, sent);

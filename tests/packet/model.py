@@ -72,7 +72,7 @@ class Service:
 
 
 class Model:
-    """`now` is in seconds and moves only when told to."""
+    """`now` is in seconds and moves only when told to; `ended`: the last packet found a connection that was over."""
 
     def __init__(self, services: list[Service], timeouts: dict[str, float]) -> None:
         self.now = 0.0
@@ -80,29 +80,30 @@ class Model:
         self.timeouts = timeouts
         self.table: dict[tuple[str, frozenset[Endpoint]], Entry] = {}
         self.templates: dict[tuple[str, str], Template] = {}
+        self.ended = False
 
     def receive(self, packet: Packet) -> tuple[str, Hop | None]:
         """The reason counted, and the hop the packet is sent to."""
         key = (packet.protocol, frozenset([packet.source, packet.destination]))
         entry = self.table.get(key)
+        self.ended = False
         if entry and (self._expired(entry) or self._over(entry, packet)):
             del self.table[key]
-            entry = None
+            entry, self.ended = None, True
         if entry:
             return self._known(entry, packet)
         service = self._service_for(packet)
         if service is None:
             return "KERNEL_NO_RULE", None
         name, persistent = self._choose(service, packet)
+        if "R" in packet.flags:
+            return "FORWARDED_STRAY", service.servers[name][0]
         entry = Entry(packet.source, service.label, name, service.servers[name][0], packet.came, self.now, self.now)
         entry.flags |= {"PERSISTENT"} if persistent else set()
         entry.state = self._next_state(entry, packet, "input_only")
         entry.packets[0] = 1
         self.table[key] = entry
         return "FORWARDED_OPENING" if packet.opening else "FORWARDED_MIDSTREAM", entry.forward
-
-    def known(self, packet: Packet) -> bool:
-        return (packet.protocol, frozenset([packet.source, packet.destination])) in self.table
 
     def sweep(self) -> None:
         self.table = {key: entry for key, entry in self.table.items() if not self._expired(entry)}

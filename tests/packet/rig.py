@@ -139,6 +139,24 @@ class Rig(Entries):
         """Send a packet as a frame from the MAC `source` in through a leg."""
         return self.send_frame(leg, _ethernet(to or mac_of(leg), source) + bytes(packet), gso=gso)
 
+    def send_on(self, leg: str, packet: Any, source: str, *, gso: tuple[int, int] = (0, 0)) -> tuple[Outcome, bool]:
+        """Send a packet and, if XDP hands it over, on through tc, as on a real leg: the outcome, and whether it did."""
+        outcome = self.send(leg, packet, source, gso=gso)
+        if outcome.counted != {"KERNEL_TC": 1}:
+            return outcome, False
+        self.entry = "tc"
+        try:
+            return self.send(leg, packet, source, gso=gso), True
+        finally:
+            self.entry = "xdp"
+
+    def send_over(self, leg: str, packet: Any, source: str) -> Outcome:
+        """Send a packet that ends a connection: XDP leaves that to tc, before it changes anything."""
+        before = [each.word for each in self.connections()] if self.entry == "xdp" else []
+        outcome, handed = self.send_on(leg, packet, source)
+        assert handed == (self.entry == "xdp"), outcome
+        return outcome
+
     def send_frame(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0)) -> Outcome:
         """Send a whole frame. Checks here what holds for every frame, whatever becomes of it."""
         SENT.append((self.entry, leg, frame))

@@ -58,7 +58,7 @@ def test_packet_finds_a_connection_up_to_its_timeout_and_no_longer(rig: Rig, sta
     assert rig.send("outside", going_on, ROUTER) == forwarded("REQUEST", FW0)
     rig.set_state(rig.only_connection(), state, "REPLIED")
     rig.age(SHORT[state] + 0.1)
-    outcome = rig.send("outside", opening, ROUTER)
+    outcome = rig.send_over("outside", opening, ROUTER)
     assert outcome == forwarded("OPENING", ("firewalls", FW[1]), EVENT_EXPIRED=1)
     assert rig.only_connection().packets == (1, 0)
 
@@ -90,7 +90,7 @@ def test_timeouts_published_later_hold_for_connections_that_are_there(rig: Rig) 
     rig.send("outside", udp(), ROUTER)
     rig.age(15)
     rig.publish(two_box(timeouts=timeouts({"UDP": 10})))
-    assert rig.send("outside", udp(), ROUTER).counted == {"FORWARDED_OPENING": 1, "EVENT_EXPIRED": 1}
+    assert rig.send_over("outside", udp(), ROUTER).counted == {"FORWARDED_OPENING": 1, "EVENT_EXPIRED": 1}
 
 
 def test_clock_reading_a_little_before_the_last_packet_expires_nothing(rig: Rig) -> None:
@@ -106,7 +106,7 @@ def test_expired_connection_gets_no_icmp_error_and_the_error_ends_nothing(rig: R
     rig.send("outside", udp(), ROUTER)
     rig.age(11)
     about = error(udp(), WWW)
-    assert rig.send("firewalls", about, FW[0]) == forwarded("UNTRACKED", ("outside", ROUTER))
+    assert rig.send_over("firewalls", about, FW[0]) == forwarded("STRAY", ("outside", ROUTER))
     assert rig.only_connection().packets == (1, 0)
 
 

@@ -87,7 +87,7 @@ def test_error_about_an_unknown_connection_takes_the_rendezvous_choice_without_a
         wanted = rig.send("outside", packet, ROUTER).hop
         assert wanted is not None
         rig.forget()
-        assert rig.send("outside", error(reply(packet), CLIENT), ROUTER) == forwarded("UNTRACKED", wanted)
+        assert rig.send("outside", error(reply(packet), CLIENT), ROUTER) == forwarded("STRAY", wanted)
         assert not rig.connections()
     assert rig.send("outside", error(reply(tcp()), CLIENT), STRANGER).verdict == "forwarded"
     assert rig.hop_id(("outside", STRANGER)) == 0

@@ -125,10 +125,10 @@ def test_children_are_counted_exactly_whoever_ends_a_connection(rig: Rig) -> Non
         chosen(rig, tcp(sport=port))
     assert only_template(rig)["children"] == 5
     rig.send("outside", tcp("FA", sport=1), ROUTER)
-    chosen(rig, tcp(sport=1))
+    rig.send_over("outside", tcp(sport=1), ROUTER)
     assert only_template(rig)["children"] == 5, "one was over and reopened"
     rig.age(11)
-    chosen(rig, tcp(sport=2))
+    rig.send_over("outside", tcp(sport=2), ROUTER)
     assert only_template(rig)["children"] == 5, "one had expired and was opened anew"
     rig.sweep()
     assert only_template(rig)["children"] == 1

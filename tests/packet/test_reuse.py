@@ -32,11 +32,11 @@ def test_syn_on_a_connection_that_is_over_is_scheduled_anew(rig: Rig, state: str
     rig.publisher.server_loads["active"], rig.publisher.server_loads["inactive"] = 0, 0
     rig.publisher.server_loads["inactive"][rig.publisher.server_ids()["FWM 1", "fw0"]] = 1
     if from_ == "originator":
-        outcome = rig.send("outside", tcp(), STRANGER)
+        outcome = rig.send_over("outside", tcp(), STRANGER)
         assert outcome == forwarded("OPENING", ("firewalls", FW[1]), EVENT_REUSED=1, EVENT_HOP_LEARNED=1)
         assert rig.only_connection().last_hop == ("outside", STRANGER)
     else:
-        outcome = rig.send("firewalls", reply(tcp(), "S"), FW[2])
+        outcome = rig.send_over("firewalls", reply(tcp(), "S"), FW[2])
         assert outcome == forwarded("OPENING", ("outside", ROUTER), EVENT_REUSED=1)
         assert rig.only_connection().last_hop == ("firewalls", FW[2])
     new = rig.only_connection()

@@ -42,6 +42,8 @@ class Ids:
     """(service label, real server) -> server id."""
     hops: dict[tuple[str, str], int] = field(default_factory=dict)
     """(service label, real server) -> hop id, 0 if its MAC address was never known."""
+    mtus: dict[str, int] = field(default_factory=dict)
+    """leg -> MTU of its interface."""
     xdp_legs: frozenset[str] = frozenset()
     """Names of the legs XDP frames may leave through."""
 
@@ -145,6 +147,7 @@ def _service(service: PlannedService, ids: Ids, half: Half, listed: list[int]) -
     listed.extend(server_ids[i] for i in service.turns)
     record["fallback_count"] = len(service.fallback)
     record["persistence_prefix"] = service.persistence_prefix
+    record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=0)
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
     if service.fallback:
         half.fallbacks["server"][service_id, : len(service.fallback)] = np.array(server_ids)[list(service.fallback)]

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lasthop.model.real_server import Address
 
 
+#: A target word's leg when that leg is gone.
+_NO_LEG = np.uint64(0xFFFF << 48)
+
+
 class HopTable:
     """Live view of all hops."""
 
@@ -73,10 +77,10 @@ class HopTable:
             self.hops["address"][hop_id] = np.frombuffer(abi.pack_address(address), "u1")
 
     def drop_leg(self, leg_id: int) -> None:
-        """Forget where the hops of a leg point: the leg is gone."""
+        """Let the hops of a leg point to no leg: the leg is gone, connections that use them are not yet."""
         for hop_id in np.flatnonzero(self.hops["target"] >> np.uint64(48) == leg_id + 1):
             self._index.delete(int(self.hops["target"][hop_id]).to_bytes(8, "little"))
-            self.hops["target"][hop_id] = 0
+            self.hops["target"][hop_id] |= _NO_LEG
 
     def used(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Ids of all hops that point somewhere."""

@@ -85,6 +85,7 @@ class Publisher:
         ids = Ids(
             legs={leg.name: self.leg_names.id_of(leg.name) for leg in plan.legs},
             zones={leg.zone: self.zones.id_of(leg.zone) for leg in plan.legs},
+            mtus={leg.name: leg.mtu for leg in plan.legs},
             xdp_legs=xdp_legs,
         )
         for service in plan.services:

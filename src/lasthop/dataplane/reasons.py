@@ -26,7 +26,12 @@ REASONS: dict[str, Reason] = {
         "Packet in the middle of an unknown connection, sent by rendezvous and remembered.", _EXPECTED
     ),
     "FORWARDED_RELATED": Reason("ICMP error about a known connection, sent the way that connection goes.", _EXPECTED),
-    "FORWARDED_UNTRACKED": Reason("Forwarded without an entry in the connection table.", _UNEXPECTED),
+    "FORWARDED_STRAY": Reason(
+        "RST or ICMP error of an unknown connection, sent by rendezvous, not remembered.", _EXPECTED
+    ),
+    "FORWARDED_UNTRACKED": Reason(
+        "Sent by rendezvous because there was no room to remember the connection.", _UNEXPECTED
+    ),
     "KERNEL_TC": Reason("XDP handed the packet to the tc program, which counts what became of it.", _EXPECTED),
     "KERNEL_NOT_IP": Reason("Not IP (ARP, LLDP, STP ...): for the kernel.", _EXPECTED),
     "KERNEL_TRUNCATED": Reason("Frame shorter than its headers say: for the kernel.", _UNEXPECTED),
