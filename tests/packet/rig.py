@@ -152,7 +152,6 @@ class Rig(Entries):
 
     def send_over(self, leg: str, packet: Any, source: str) -> Outcome:
         """Send a packet that ends a connection: XDP leaves that to tc, before it changes anything."""
-        before = [each.word for each in self.connections()] if self.entry == "xdp" else []
         outcome, handed = self.send_on(leg, packet, source)
         assert handed == (self.entry == "xdp"), outcome
         return outcome

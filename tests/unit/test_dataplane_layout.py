@@ -212,7 +212,9 @@ def rule(to: str | None, **conditions: Any) -> PlannedRule:
 
 
 def encoded(services: Sequence[PlannedService], rules: Sequence[PlannedRule] = (), **given_ids: Any) -> Half:
-    ids = Ids(legs={"outside": 3}, xdp_legs=frozenset({"firewalls"}), **given_ids)
+    ids = Ids(
+        legs={"outside": 3}, mtus={"outside": 9000, "firewalls": 1500}, xdp_legs=frozenset({"firewalls"}), **given_ids
+    )
     for number, each in enumerate(services):
         ids.services[each.label] = number + 5
         for one in each.servers:
@@ -236,7 +238,9 @@ def test_service_points_to_its_servers_and_turns_in_order() -> None:
 
 def test_server_whose_mac_was_never_known_is_not_usable_in_the_kernel() -> None:
     one = service("one", [server("a")])
-    ids = Ids(services={"one": 0}, boxes={"a": 1}, servers={("one", "a"): 0}, hops={("one", "a"): 0})
+    ids = Ids(
+        services={"one": 0}, boxes={"a": 1}, servers={("one", "a"): 0}, hops={("one", "a"): 0}, mtus={"firewalls": 1500}
+    )
     half = encode(Plan((), (), (one,), frozenset(), (), Timeouts()), ids)
     assert half.servers["flags"][0] == 0
 
