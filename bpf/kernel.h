@@ -76,12 +76,16 @@ enum icmp_type {
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff
 
+/*
+ * Helpers on maps return int here, whatever the UAPI says: until Linux 6.4 the map's own function, which the verifier
+ * calls directly, left the upper half of the register zero, so that as a long an error is a large positive number.
+ */
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
-static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
-					 __u64 flags) = (void *)BPF_FUNC_map_update_elem;
-static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
-static long (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)BPF_FUNC_map_push_elem;
-static long (*const bpf_map_pop_elem)(void *map, void *value) = (void *)BPF_FUNC_map_pop_elem;
+static int (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
+					__u64 flags) = (void *)BPF_FUNC_map_update_elem;
+static int (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
+static int (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)BPF_FUNC_map_push_elem;
+static int (*const bpf_map_pop_elem)(void *map, void *value) = (void *)BPF_FUNC_map_pop_elem;
 static long (*const bpf_for_each_map_elem)(void *map, void *callback, void *context,
 					   __u64 flags) = (void *)BPF_FUNC_for_each_map_elem;
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)BPF_FUNC_loop;

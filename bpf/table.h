@@ -181,7 +181,7 @@ enum insertion { INSERTED, CONTENDED, TABLE_FULL };
 static __always_inline enum insertion insert_connection(const struct packet *p, struct connection *fresh, __u32 flags)
 {
 	__u32 state = state_after(p, STATE_NONE, REQUEST, 0);
-	long error;
+	int error;
 
 	if (p->from_low)
 		flags |= CONNECTION_FROM_LOW;

@@ -170,7 +170,9 @@ class KernelWorld:
 
 def announced(network: Network, timeout_s: float) -> bool:
     """Whether a change is announced within the time."""
-    return bool(select.select([network.changes()], [], [], timeout_s)[0])
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(network.changes(), select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def wait_until(network: Network, condition: Callable[[], bool]) -> None:

@@ -101,7 +101,7 @@ SINGLE = [
     ('zone = "edge"', "", "leg[0].zone", "", "is missing", 'add zone = "edge"'),
     ('"eth0"', '"an-interface-too-long"', "leg[0].interface", '"an-interface-too-long"', "longer", "ip link"),
     ('"eth0"', '"eth/0"', "leg[0].interface", '"eth/0"', "no interface's name", "ip link"),
-    ('mode = "auto"', 'mode = "fast"', "leg[0].mode", '"fast"', "'auto', 'tc', 'xdp' or 'xdp-generic'", "mode ="),
+    ('mode = "auto"', 'mode = "fast"', "leg[0].mode", '"fast"', "'auto', 'tc' or 'xdp'", "mode ="),
     ('mode = "auto"', 'mod = "tc"', "leg[0].mod", '"tc"', "no key", "did you mean mode?"),
     ('mode = "auto"', "vlan = 100", "leg[0].vlan", "100", "no key", "use one of name, interface, zone"),
     ('mode = "auto"', 'virtual_macs = ["1"]', "leg[0].virtual_macs[0]", '"1"', "no MAC", "00:00:5e"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lasthop.dataplane.kernel import KernelDataPlane, detach_pins
+from lasthop.dataplane.kernel import KernelDataPlane
+from lasthop.dataplane.leftover import detach_pins
 from lasthop.dataplane.pins import pinned_directors
 from lasthop.director.director import Director
 from lasthop.director.surroundings import surroundings_of

@@ -1,4 +1,4 @@
-"""Attaching programs to interfaces: tcx or clsact for tc, native or generic XDP, and the transmit probe.
+"""Attaching programs to interfaces: tcx or clsact for tc, native XDP, and the transmit probe.
 
 Owns links and filters of one director. Which leg wants what is decided by the caller.
 """
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.libbpf import check, code_of, ffi, library, test_run
+from lasthop.dataplane.libbpf import check, code_of, failure, ffi, library, test_run
 from lasthop.dataplane.loader import map_info
+from lasthop.dataplane.pins import link_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # enum bpf_attach_type, include/uapi/linux/bpf.h
 _BPF_TRACE_RAW_TP, _BPF_XDP, _BPF_TCX_INGRESS = 23, 37, 46
 # include/uapi/linux/if_link.h
-_XDP_GENERIC, _XDP_NATIVE = 1 << 1, 1 << 2
+_XDP_NATIVE = 1 << 2
 _TC_INGRESS, _TC_REPLACE = 1, 1
 #: Our clsact filter, told apart from others by its handle.
 _FILTER_HANDLE, _FILTER_PRIORITY = 0x1A57, 1
@@ -46,9 +47,10 @@ class Attacher:
 
     def refuse_foreign(self, leg: str, interface: str, ifindex: int) -> None:
         """Raise DataPlaneError if another director's programs are on the interface."""
+        others = self._pins.programs_of_others()
         for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
             name, map_ids = _describe(program_id)
-            if name.startswith("lh_") and self._live_map_id() not in map_ids:
+            if program_id in others or (name.startswith("lh_") and self._live_map_id() not in map_ids):
                 raise DataPlaneError(
                     f"can't attach to leg {leg!r} ({interface}): another director is attached to it",
                     "stop it and run `lasthop --director NAME detach`, or leave it the interface",
@@ -67,18 +69,15 @@ class Attacher:
                 raise
             attach_filter(program, ifindex, f"attach a tc filter to leg {leg!r} ({interface})")
 
-    def attach_xdp(self, leg: str, interface: str, ifindex: int, *, native: bool) -> None:
-        """XDP in front of tc. Raises DataPlaneError naming leg and remedy if the driver cannot."""
+    def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
+        """Native XDP in front of tc. Raises DataPlaneError naming leg and remedy if the driver cannot."""
         program = self._loaded.programs["lh_xdp"]
-        wanted, other = ("xdp", "xdpgeneric") if native else ("xdpgeneric", "xdp")
-        (self._pins.links / f"{other}-{leg}").unlink(missing_ok=True)
-        pin = self._pins.links / f"{wanted}-{leg}"
+        pin = self._pins.links / f"xdp-{leg}"
         if self._renew(pin, ifindex, program):
             return
         where = f"leg {leg!r} ({interface})"
-        flags = _XDP_NATIVE if native else _XDP_GENERIC
         try:
-            self._create(pin, program, ifindex, _BPF_XDP, flags, f"attach XDP to {where}")
+            self._create(pin, program, ifindex, _BPF_XDP, _XDP_NATIVE, f"attach XDP to {where}")
         except DataPlaneError as error:
             cause, remedy = _xdp_refusal(error, interface)
             raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
@@ -87,17 +86,20 @@ class Attacher:
         """Take our programs off a leg. Idempotent, also where the interface is gone."""
         self.detach_xdp(leg)
         (self._pins.links / f"tcx-{leg}").unlink(missing_ok=True)
+        self.remove_filter(ifindex)
+
+    def remove_filter(self, ifindex: int) -> None:
+        """Remove our clsact filter from an interface. Idempotent, also where the interface is gone."""
         if ifindex and uses_map(ifindex, self._live_map_id()):
             detach_filter(ifindex)
 
     def detach_xdp(self, leg: str) -> None:
         """Take XDP off a leg; tc stays. Idempotent."""
-        for kind in ("xdp", "xdpgeneric"):
-            (self._pins.links / f"{kind}-{leg}").unlink(missing_ok=True)
+        (self._pins.links / f"xdp-{leg}").unlink(missing_ok=True)
 
-    def legs(self) -> set[str]:
-        """Names of the legs that have pinned links."""
-        return {pin.name.partition("-")[2] for pin in self._pins.links.iterdir() if "-" in pin.name}
+    def holds(self, leg: str, ifindex: int) -> bool:
+        """Whether our tc program is on a leg, put there by this process or by one before it."""
+        return (self._pins.links / f"tcx-{leg}").exists() or uses_map(ifindex, self._live_map_id())
 
     def _watch_transmits(self) -> bool:
         """Attach the tracepoint programs that tell what became of XDP frames. False: this kernel has none."""
@@ -189,7 +191,11 @@ def attach_filter(program: int, ifindex: int, operation: str) -> None:
         check(result, operation)
     opts = _filter_opts()
     opts.prog_fd, opts.flags = program, _TC_REPLACE
-    check(library().bpf_tc_attach(hook, opts), operation)
+    result = library().bpf_tc_attach(hook, opts)
+    if result == -errno.EINVAL:
+        remedy = "see `tc filter show dev INTERFACE ingress` for a filter of another kind at priority 1, and move it"
+        raise failure(operation, errno.EINVAL, remedy)
+    check(result, operation)
 
 
 def detach_filter(ifindex: int) -> None:
@@ -256,7 +262,4 @@ def _describe(program_id: int) -> tuple[str, set[int]]:
 
 
 def _link_ifindex(fd: int) -> int:
-    info = ffi.new("struct bpf_link_info *")
-    size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_link_info"))
-    check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a link's description")
-    return int(info.ifindex)
+    return int(link_info(fd).ifindex)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
 _ACTIVE = frozenset({State.ESTABLISHED, State.SYN_SENT, State.SYN_RECV, State.SYNACK})
-_HOW = {Mode.XDP: "xdp+tc", Mode.XDP_GENERIC: "xdp-generic+tc"}
+_HOW = {Mode.XDP: "xdp+tc"}
 
 #: (service label, real server)
 ServerKey = tuple[str, str]

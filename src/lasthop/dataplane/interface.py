@@ -33,7 +33,7 @@ class Attachment:
 
     leg: str
     how: str
-    """``tc``, ``xdp+tc``, ``xdp-generic+tc``."""
+    """``tc`` or ``xdp+tc``."""
     xdp_transmit: bool
 
 

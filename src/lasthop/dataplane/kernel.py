@@ -6,7 +6,6 @@ encoding is in those; decisions are in `lasthop.policy`.
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import time
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lasthop.dataplane import abi, connection_table
-from lasthop.dataplane.attach import Attacher, detach_filter, uses_map
+from lasthop.dataplane.attach import Attacher
 from lasthop.dataplane.hop_table import HopTable
 from lasthop.dataplane.interface import Attachment, Load, TableSize
+from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
-from lasthop.dataplane.libbpf import Map, run_syscall
-from lasthop.dataplane.loader import load, map_info
+from lasthop.dataplane.libbpf import run_syscall
+from lasthop.dataplane.loader import load
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
@@ -96,6 +96,8 @@ class KernelDataPlane:
         half = self._publisher.half
         changed = self._legs.prepare(plan)
         try:
+            # First what the kernel may refuse; a leg that is attached and not published yet gives its packets to it.
+            self._legs.attach(changed)
             self._publisher.publish(plan, self._legs.transmitting(plan))
             self._legs.commit(plan, changed)
         except DataPlaneError:
@@ -192,24 +194,20 @@ class KernelDataPlane:
 
     def _check_version(self, *, existed: bool) -> None:
         live = self._loaded.maps["live"].view(abi.types().struct("live"))
-        version, netns = abi.limit("ABI_VERSION"), Path("/proc/self/ns/net").stat().st_ino
+        version = abi.limit("ABI_VERSION")
         found = int(live["abi_version"][0])
         if existed and found not in (0, version):
             raise ForeignPinsError(
                 f"can't take over {self._pins.root}: its maps are of layout {found}, this lasthop's of {version}",
                 "run the lasthop that made them, or `lasthop detach`, which ends its connections",
             )
-        other = int(live["netns"][0])
-        if existed and other not in (0, netns) and self._attached_elsewhere():
+        if existed and lives_elsewhere(self._pins):
             raise ForeignPinsError(
                 f"can't take over {self._pins.root}: that director's legs are in another network namespace",
                 "choose another [director] name",
             )
-        live["abi_version"], live["netns"] = version, netns
+        live["abi_version"], live["netns"] = version, own_namespace()
         np.maximum(live["next_hop"], 1, out=live["next_hop"])
-
-    def _attached_elsewhere(self) -> bool:
-        return bool(self._attacher.legs())
 
 
 class _Names:
@@ -254,28 +252,4 @@ def _possible_cpus() -> list[int]:
     return ids
 
 
-def detach_pins(name: str) -> bool:
-    """Take a data plane out that has no director process. False if there is none."""
-    pins = Pins(name)
-    if not pins.exist():
-        return False
-    _detach_filters(pins)
-    pins.remove()
-    return True
-
-
-def _detach_filters(pins: Pins) -> None:
-    """Before Linux 6.6 there are no tc links that would go with their pins: find the legs' filters."""
-    legs, live = pins.get(pins.maps / "legs"), pins.get(pins.maps / "live")
-    if legs is None or live is None:
-        return
-    info = map_info(legs)
-    table = Map("legs", legs, info.key_size, info.value_size, info.max_entries).view(abi.types().struct("leg"))
-    for ifindex in table["ifindex"][table["ifindex"] > 0].tolist():
-        if uses_map(ifindex, int(map_info(live).id)):
-            detach_filter(ifindex)
-    os.close(legs)
-    os.close(live)
-
-
-__all__ = ["KernelDataPlane", "detach_pins", "now_ns"]
+__all__ = ["KernelDataPlane", "now_ns"]

@@ -36,9 +36,9 @@ class LegTable:
         self._attacher = attacher
         self._publisher = publisher
         self._attached: dict[str, PlannedLeg] = {}
-        self._xdp: dict[str, str] = {}
-        """leg -> ``xdp`` or ``xdp-generic``."""
+        self._xdp: set[str] = set()
         self._transmit: set[str] = set()
+        self._made: list[PlannedLeg] = []
         self._before: tuple[dict[bytes, bytes], dict[bytes, bytes], NDArray[Any]] | None = None
 
     def prepare(self, plan: Plan) -> list[PlannedLeg]:
@@ -49,6 +49,7 @@ class LegTable:
         changed = [leg for leg in plan.legs if self._needs_attaching(leg)]
         for leg in changed:
             self._attacher.refuse_foreign(leg.name, leg.interface, leg.ifindex)
+        self._made = []
         self._before = (self._index.entries(), self._own_macs.entries(), self._publisher.legs.copy())
         for leg in plan.legs:
             self._write(leg)
@@ -56,9 +57,11 @@ class LegTable:
         return changed
 
     def roll_back(self) -> None:
-        """Put back what `prepare` overwrote."""
+        """Detach what `attach` attached anew, and put back what `prepare` overwrote."""
         if self._before is None:
             return
+        for leg in self._made:
+            self._attacher.detach(leg.name, leg.ifindex)
         index, own_macs, legs = self._before
         learned = self._publisher.legs["hops_learned"].copy()
         replace_entries(self._index, index)
@@ -70,29 +73,28 @@ class LegTable:
         """Legs of `plan` known to transmit XDP frames."""
         return frozenset(self._transmit & {leg.name for leg in plan.legs})
 
+    def attach(self, changed: Sequence[PlannedLeg]) -> None:
+        """Attach what `prepare` returned. What is attached anew, and not adopted, is undone by `roll_back`."""
+        for leg in changed:
+            if not self._attacher.holds(leg.name, leg.ifindex):
+                self._made.append(leg)
+            self._attach(leg)
+
     def commit(self, plan: Plan, changed: Sequence[PlannedLeg]) -> None:
-        """Attach what `prepare` returned, detach what is no leg any more. Undoes itself if it raises."""
-        done = []
-        try:
-            for leg in changed:
-                done.append(leg)
-                self._attach(leg)
-        except DataPlaneError:
-            for leg in done:
-                if leg.name not in self._attached:
-                    self._attacher.detach(leg.name, leg.ifindex)
-            raise
+        """Detach what is no leg any more, and prove which legs transmit XDP frames."""
         revived = [leg for leg in plan.legs if leg.up and not self._was_up(leg)]
         self._attached |= {leg.name: leg for leg in plan.legs}
         self._detach_stale(plan)
+        if self._before is not None:
+            for ifindex in set(self._before[2]["ifindex"].tolist()) - {leg.ifindex for leg in plan.legs}:
+                self._attacher.remove_filter(ifindex)
         if self._prove_transmits({leg.name: leg for leg in (*changed, *revived)}):
             self._publisher.publish(plan, self.transmitting(plan))
 
     def attachments(self) -> list[Attachment]:
         """How each leg is attached now."""
         return [
-            Attachment(name, f"{self._xdp[name]}+tc" if name in self._xdp else "tc", name in self._transmit)
-            for name in self._attached
+            Attachment(name, "xdp+tc" if name in self._xdp else "tc", name in self._transmit) for name in self._attached
         ]
 
     def detach_all(self) -> None:
@@ -142,18 +144,17 @@ class LegTable:
 
     def _attach(self, leg: PlannedLeg) -> None:
         self._attacher.attach_tc(leg.name, leg.interface, leg.ifindex)
-        self._xdp.pop(leg.name, None)
+        self._xdp.discard(leg.name)
         if leg.mode is Mode.TC or (leg.mode is Mode.AUTO and leg.virtual):
             self._attacher.detach_xdp(leg.name)
             return
-        generic = leg.mode is Mode.XDP_GENERIC
         try:
-            self._attacher.attach_xdp(leg.name, leg.interface, leg.ifindex, native=not generic)
+            self._attacher.attach_xdp(leg.name, leg.interface, leg.ifindex)
         except DataPlaneError:
             if leg.mode is not Mode.AUTO:
                 raise
             return
-        self._xdp[leg.name] = "xdp-generic" if generic else "xdp"
+        self._xdp.add(leg.name)
 
     def _detach_stale(self, plan: Plan) -> None:
         kept = {leg.name for leg in plan.legs}
@@ -161,7 +162,7 @@ class LegTable:
             leg_id = self._publisher.leg_names.id_of(name)
             self._attacher.detach(name, int(self._publisher.legs["ifindex"][leg_id]))
             self._attached.pop(name, None)
-            self._xdp.pop(name, None)
+            self._xdp.discard(name)
             self._transmit.discard(name)
             self._publisher.legs["ifindex"][leg_id] = 0
             self._publisher.hops.drop_leg(leg_id)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lasthop.dataplane.libbpf import check, ffi, library
 from lasthop.errors import DataPlaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BPFFS = Path("/sys/fs/bpf")
 _BPFFS_MAGIC = 0xCAFE4A11
@@ -48,6 +52,21 @@ class Pins:
         """Pin `fd`."""
         check(library().bpf_obj_pin(fd, os.fsencode(path)), f"pin {path}")
 
+    def link_infos(self, folder: Path) -> Iterator[tuple[Path, Any]]:
+        """(path, struct bpf_link_info) of the links pinned in a folder; those that may not be opened are left out."""
+        for path in folder.iterdir() if folder.is_dir() else ():
+            fd = library().bpf_obj_get(os.fsencode(path))
+            if fd >= 0:
+                try:
+                    yield path, link_info(fd)
+                finally:
+                    os.close(fd)
+
+    def programs_of_others(self) -> set[int]:
+        """Ids of the programs under other directors' pinned links; reading programs by id would take CAP_SYS_ADMIN."""
+        others = [path / "links" for path in self.root.parent.iterdir() if path != self.root]
+        return {int(info.prog_id) for folder in others for _, info in self.link_infos(folder)}
+
     def remove(self) -> None:
         """Unpin links first, so that no program runs without its maps' pins; then everything."""
         for folder in (self.links, self.maps):
@@ -63,6 +82,14 @@ def pinned_directors() -> list[str]:
     """Names of the directors that have a data plane in the kernel."""
     folder = BPFFS / "lasthop"
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def link_info(fd: int) -> Any:  # noqa: ANN401 -- a cffi struct
+    """struct bpf_link_info of a link's descriptor."""
+    info = ffi.new("struct bpf_link_info *")
+    size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_link_info"))
+    check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a link's description")
+    return info
 
 
 def _is_bpffs(path: Path) -> bool:

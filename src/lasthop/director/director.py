@@ -49,7 +49,8 @@ class Director:
         self._dataplane = dataplane
         self._plan: Plan | None = None
         self._size: TableSize | None = None
-        self._problem = ""
+        self._noted: dict[str, str] = {}
+        """Problem by what it is about."""
         self._missing: frozenset[str] = frozenset()
         self._started = time.monotonic()
         self.detached = False
@@ -72,13 +73,18 @@ class Director:
         try:
             self._reconcile(observation)
         except LasthopError as error:
-            self._note(str(error))
+            self._note("plan", str(error))
         else:
-            self._note("")
+            self._note("plan", "")
+        self._note("network", "")
 
     def not_observed(self, error: LasthopError) -> None:
         """The network could not be read: keep what is published, and say so."""
-        self._note(str(error))
+        self._note("network", str(error))
+
+    def resolving(self, error: LasthopError | None) -> None:
+        """The kernel was asked to resolve what is wanted, and refused with `error` or did not."""
+        self._note("neighbours", str(error) if error else "")
 
     def wanted(self) -> frozenset[tuple[int, Address]]:
         """The (ifindex, address) pairs whose MAC addresses are needed."""
@@ -206,15 +212,17 @@ class Director:
             _log_changes(self._plan, plan)
         self._plan = plan
 
-    def _note(self, problem: str) -> None:
-        if problem and problem != self._problem:
+    def _note(self, about: str, problem: str) -> None:
+        before = self._noted.pop(about, "")
+        if problem:
+            self._noted[about] = problem
+        if problem and problem != before:
             _log.error("%s", problem)
-        if self._problem and not problem:
-            _log.info("mended: %s", self._problem)
-        self._problem = problem
+        if before and not problem:
+            _log.info("mended: %s", before)
 
     def _problems(self, plan: Plan, size: TableSize) -> list[str]:
-        problems = [self._problem] if self._problem else []
+        problems = list(self._noted.values())
         problems += [f"leg {leg.name} ({leg.interface}) is down" for leg in plan.legs if not leg.up]
         problems += [
             f"service {service.label} has no usable real server; when_empty = {service.when_empty.value}"

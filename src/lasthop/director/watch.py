@@ -68,4 +68,6 @@ class NetworkWatch:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._network.keep_resolved, wanted)
         except LasthopError as error:
-            director.not_observed(error)
+            director.resolving(error)
+        else:
+            director.resolving(None)

@@ -15,8 +15,6 @@ class Mode(StrEnum):
     """tc only; XDP neither receives from nor transmits to this leg."""
     XDP = "xdp"
     """native XDP in front of tc; an error where the driver has none."""
-    XDP_GENERIC = "xdp-generic"
-    """generic XDP in front of tc: for trying, not for speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class LegReport:
     interface: str
     zone: str
     mode: str
-    """What is attached: ``tc``, ``xdp+tc``, ``xdp-generic+tc``."""
+    """What is attached: ``tc`` or ``xdp+tc``."""
     mac: str
     mtu: int
     state: str

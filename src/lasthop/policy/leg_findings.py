@@ -36,7 +36,7 @@ def _xdp(subject: str, leg: Leg, interface: Interface) -> Finding:
         return error(subject, what, f'set mode = "tc" on leg {leg.name!r}')
     if leg.mode is Mode.AUTO and interface.virtual:
         return fine(subject, f"{driver}: tc, as on every virtual interface")
-    if leg.mode in {Mode.TC, Mode.XDP_GENERIC}:
+    if leg.mode is Mode.TC:
         return fine(subject, f"{driver}: {leg.mode}, as configured")
     native = {True: "native XDP", False: "no native XDP, tc alone", None: "whether it has native XDP is unknown"}
     return fine(subject, f"{driver}: {native[interface.xdp]}")

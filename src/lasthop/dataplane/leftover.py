@@ -1,0 +1,103 @@
+"""A data plane without its director: whose it is, whether it lives elsewhere, and taking it out.
+
+Owns what is done from pins alone. On kernels before 6.6 the tc filters of the legs have no pins;
+the leg map tells where they are. Leg entries are read by their first field only, the ifindex, which
+every layout begins with.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from lasthop.dataplane import abi
+from lasthop.dataplane.attach import detach_filter, uses_map
+from lasthop.dataplane.libbpf import Map
+from lasthop.dataplane.loader import map_info
+from lasthop.dataplane.pins import Pins
+from lasthop.errors import DataPlaneError
+
+
+def own_namespace() -> int:
+    """Inode number of this process's network namespace."""
+    return Path("/proc/self/ns/net").stat().st_ino
+
+
+def detach_pins(name: str) -> bool:
+    """Take a data plane out that has no director process. False if there is none.
+
+    Raises DataPlaneError if its tc filters are in another network namespace, where they cannot be reached from here.
+    """
+    pins = Pins(name)
+    if not pins.exist():
+        return False
+    _detach_filters(pins)
+    pins.remove()
+    return True
+
+
+def lives_elsewhere(pins: Pins) -> bool:
+    """Whether the pinned data plane is attached to interfaces of another network namespace that exists."""
+    namespace = _namespace_of(pins)
+    if namespace in (0, own_namespace()):
+        return False
+    linked = any(info.ifindex for path, info in pins.link_infos(pins.links) if "-" in path.name)
+    return linked or (_has_filters_only(pins) and _exists(namespace))
+
+
+def _detach_filters(pins: Pins) -> None:
+    if not _has_filters_only(pins):
+        return
+    namespace = _namespace_of(pins)
+    if namespace != own_namespace() and _exists(namespace):
+        raise DataPlaneError(
+            f"can't detach director '{pins.root.name}': its tc filters are in another network namespace",
+            "run this command in that namespace",
+        )
+    live = pins.get(pins.maps / "live")
+    if live is None:
+        return
+    for ifindex in _leg_ifindexes(pins):
+        if uses_map(ifindex, int(map_info(live).id)):
+            detach_filter(ifindex)
+    os.close(live)
+
+
+def _has_filters_only(pins: Pins) -> bool:
+    """Legs that no pinned link stands for: filters of a kernel before 6.6."""
+    return bool(_leg_ifindexes(pins)) and not any(path.name.startswith("tcx-") for path in pins.links.iterdir())
+
+
+def _leg_ifindexes(pins: Pins) -> list[int]:
+    fd = pins.get(pins.maps / "legs")
+    if fd is None:
+        return []
+    info = map_info(fd)
+    table = Map("legs", fd, info.key_size, info.value_size, info.max_entries)
+    entries = [table.lookup(index.to_bytes(4, "little")) or bytes(4) for index in range(info.max_entries)]
+    os.close(fd)
+    return [ifindex for ifindex in (int.from_bytes(entry[:4], "little") for entry in entries) if ifindex]
+
+
+def _namespace_of(pins: Pins) -> int:
+    """Inode number of the network namespace the legs are in, 0 if the pins do not tell."""
+    fd, live = pins.get(pins.maps / "live"), abi.types().struct("live")
+    if fd is None:
+        return 0
+    info = map_info(fd)
+    value = Map("live", fd, info.key_size, info.value_size, 1).lookup(bytes(4)) or b""
+    os.close(fd)
+    return int(np.frombuffer(value, live)["netns"][0]) if len(value) == live.itemsize else 0
+
+
+def _exists(namespace: int) -> bool:
+    """Whether a process is in a network namespace, or a name is bound to it (ip-netns(8))."""
+    for path in (*Path("/proc").glob("[0-9]*/ns/net"), *Path("/run").glob("netns/*")):
+        try:
+            if path.stat().st_ino == namespace:
+                return True
+        except OSError:
+            continue
+    return False

@@ -1,0 +1,139 @@
+"""What a director reports: status, legs, services and servers, in numbers and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+
+from lasthop import __version__
+from lasthop.dataplane.fake import FakeDataPlane
+from lasthop.director.director import Director
+from lasthop.model.director import State
+from lasthop.model.leg import LegReport
+from lasthop.model.real_server import ServerReport
+from lasthop.model.service import ServiceReport
+from tests.unit.director_worlds import (
+    CLIENT,
+    CONFIGURATION,
+    ETH0,
+    ETH1,
+    FW1_MAC,
+    OTHER_MAC,
+    ROUTER_MAC,
+    SERVICES,
+    WHOLE,
+    WWW,
+    observation,
+    started,
+)
+
+
+def test_the_status_of_a_healthy_director_has_no_problem() -> None:
+    director, _ = started()
+    status = dataclasses.asdict(director.status())
+    assert 0 <= status.pop("uptime_s") < 60
+    assert status == {
+        "director": "lb1",
+        "version": __version__,
+        "pid": os.getpid(),
+        "kernel": platform.release(),
+        "configuration": "/etc/lasthop/lb1.toml",
+        "legs": 2,
+        "legs_up": 2,
+        "services": 2,
+        "real_servers": 3,
+        "unresolved": [],
+        "connections": 0,
+        "connections_max": 5000,
+        "assured": 0,
+        "hops": 3,
+        "unexpected": {},
+        "problems": [],
+    }
+
+
+def test_the_status_counts_the_connections_there_are_now() -> None:
+    director, dataplane = started()
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+    dataplane.open(("FWM 1", "fw1"), ("outside", OTHER_MAC), (CLIENT[0], 2), WWW, State.SYN_RECV)
+    status = director.status()
+    assert (status.connections, status.assured, status.hops) == (2, 1, 4)
+
+
+def test_the_status_shows_counters_that_should_be_zero_and_are_not() -> None:
+    director, dataplane = started()
+    dataplane.count("drop_loop", 3)
+    dataplane.count("forwarded_request", 5)
+    assert director.status().unexpected == {"drop_loop": 3}
+
+
+def test_a_table_of_another_size_than_the_file_says_is_a_problem() -> None:
+    _, dataplane = started()
+    larger = dataclasses.replace(
+        CONFIGURATION, director=dataclasses.replace(CONFIGURATION.director, connections=100_000)
+    )
+    director = Director(larger, "", FakeDataPlane(pinned=dataplane.pinned))
+    director.start(WHOLE)
+    assert director.status().problems == [
+        "the table holds 5000 connections, the file says 100000; it is resized by detach and run"
+    ]
+
+
+def test_legs_are_reported_in_the_order_of_the_file() -> None:
+    director, dataplane = started()
+    dataplane.open(("FWM 1", "fw1"), ("outside", OTHER_MAC), CLIENT, WWW)
+    assert director.legs() == [
+        LegReport("outside", "eth0", "edge", "tc", ETH0.mac, 1500, "up", xdp_transmit=False, hops=2),
+        LegReport("firewalls", "eth1", "edge", "tc", ETH1.mac, 9000, "up", xdp_transmit=False, hops=2),
+    ]
+
+
+def test_servers_are_reported_with_their_live_connections() -> None:
+    director, dataplane = started(observation(fw2=None))
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), (CLIENT[0], 2), WWW, State.FIN_WAIT)
+    assert director.servers() == [
+        ServerReport("fw1", "FWM 1", "10.0.1.11", 1, 1, "up", 1, 1, 0, "firewalls", FW1_MAC),
+        ServerReport("fw2", "FWM 1", "10.0.1.12", 3, 0, "unresolved", 0, 0, 0, "firewalls", ""),
+        ServerReport("router", "FWM 2", "192.0.2.1", 1, 1, "up", 0, 0, 0, "outside", ROUTER_MAC),
+    ]
+
+
+def test_services_are_reported_with_the_sums_of_their_real_servers() -> None:
+    director, dataplane = started(observation(fw2=None))
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+    dataplane.open(("FWM 2", "router"), ("firewalls", FW1_MAC), WWW, CLIENT, State.UDP)
+    assert director.services() == [
+        ServiceReport("FWM 1", "wlc", None, "drop", 2, 1, 1, 0, 0),
+        ServiceReport("FWM 2", "rr", None, "drop", 1, 1, 0, 1, 0),
+    ]
+
+
+def test_a_service_counts_the_connections_of_real_servers_that_were_removed() -> None:
+    director, dataplane = started()
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+    director.close()
+    smaller = dataclasses.replace(SERVICES[0], real_servers=SERVICES[0].real_servers[1:])
+    configuration = dataclasses.replace(CONFIGURATION, services=(smaller, SERVICES[1]))
+    successor = Director(configuration, "", FakeDataPlane(pinned=dataplane.pinned))
+    successor.start(WHOLE)
+    assert [server.name for server in successor.servers()] == ["fw2", "router"]
+    assert (successor.services()[0].real_servers, successor.services()[0].active) == (1, 1)
+
+
+def test_detach_takes_the_data_plane_out_and_tells_the_process() -> None:
+    director, dataplane = started()
+    told: list[bool] = []
+    director.on_detached = lambda: told.append(director.detached)
+    director.detach()
+    assert told == [True]
+    assert dataplane.pinned.plan is None
+    director.close()
+
+
+def test_close_leaves_the_data_plane_forwarding() -> None:
+    director, dataplane = started()
+    director.close()
+    assert dataplane.closed
+    assert dataplane.pinned.plan is not None
