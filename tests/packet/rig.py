@@ -74,17 +74,20 @@ class Attachments:
     def attach_tc(self, leg: str, interface: str, ifindex: int) -> None:
         """Frames come by BPF_PROG_TEST_RUN."""
 
-    def attach_xdp(self, leg: str, interface: str, ifindex: int, *, native: bool) -> None:
+    def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
         """Frames come by BPF_PROG_TEST_RUN."""
 
-    def detach(self, leg: str, ifindex: int | None) -> None:
+    def holds(self, leg: str, ifindex: int) -> bool:
+        return False
+
+    def detach(self, leg: str, ifindex: int) -> None:
+        """Nothing was attached."""
+
+    def remove_filter(self, ifindex: int) -> None:
         """Nothing was attached."""
 
     def detach_xdp(self, leg: str) -> None:
         """Nothing was attached."""
-
-    def legs(self) -> set[str]:
-        return set()
 
     def transmits(self, ifindex: int, mac: str) -> bool:
         assert mac

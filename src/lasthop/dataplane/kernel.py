@@ -91,8 +91,12 @@ class KernelDataPlane:
 
     def publish(self, plan: Plan) -> None:
         """See DataPlane.publish."""
-        if plan == self._published:
-            return
+        if plan != self._published:
+            self._publish(plan)
+        for leg, mac, address in plan.neighbours:
+            self._hops.name_address(abi.target_word(self._publisher.leg_names.id_of(leg), mac), address)
+
+    def _publish(self, plan: Plan) -> None:
         half = self._publisher.half
         changed = self._legs.prepare(plan)
         try:
@@ -105,8 +109,6 @@ class KernelDataPlane:
             self._publisher.roll_back(half)
             raise
         self._published = plan
-        for leg, mac, address in plan.neighbours:
-            self._hops.name_address(abi.target_word(self._publisher.leg_names.id_of(leg), mac), address)
 
     def attachments(self) -> Sequence[Attachment]:
         """See DataPlane.attachments."""

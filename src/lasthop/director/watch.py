@@ -39,13 +39,14 @@ class NetworkWatch:
     async def follow(self, director: Director) -> None:
         """Keep `director` informed until cancelled."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._network.changes(), self._changed.set)
         try:
             await self._keep_resolved(director)
             while not director.detached:
+                loop.add_reader(self._network.changes(), self._changed.set)
                 await self._changed.wait()
-                await asyncio.sleep(_SETTLE_S)
+                loop.remove_reader(self._network.changes())
                 self._changed.clear()
+                await asyncio.sleep(_SETTLE_S)
                 try:
                     director.observed(await loop.run_in_executor(self._thread, self._read))
                 except LasthopError as error:

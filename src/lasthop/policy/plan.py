@@ -6,7 +6,7 @@ follow from configuration and observation is `lasthop.policy.compile`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -114,5 +114,5 @@ class Plan:
     server_addresses: tuple[tuple[str, Address, str, str], ...]
     """(zone, address, service label, real server): packets to the address go to that real server."""
     timeouts: Timeouts
-    neighbours: tuple[tuple[str, str, Address], ...] = ()
-    """(leg, MAC, address): what the kernel knows of the hops' addresses; for show only."""
+    neighbours: tuple[tuple[str, str, Address], ...] = field(default=(), compare=False)
+    """(leg, MAC, address): what the kernel knows of the hops; for show, so that a change of it makes no other plan."""
