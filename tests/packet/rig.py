@@ -77,7 +77,7 @@ class Attachments:
     def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
         """Frames come by BPF_PROG_TEST_RUN."""
 
-    def holds(self, leg: str, ifindex: int) -> bool:
+    def holds(self, _leg: str, _ifindex: int) -> bool:
         return False
 
     def detach(self, leg: str, ifindex: int) -> None:
@@ -133,6 +133,7 @@ class Rig(Entries):
         """As KernelDataPlane.publish does it."""
         self._server_ids = None
         changed = self.leg_table.prepare(plan)
+        self.leg_table.attach(changed)
         self.publisher.publish(plan, self.leg_table.transmitting(plan))
         self.leg_table.commit(plan, changed)
 
