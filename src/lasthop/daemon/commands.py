@@ -39,10 +39,9 @@ def check(file: Path) -> None:
     """Validate FILE and say what it configures; every mistake is shown at once."""
     configuration = load(file)
     servers = {server.name for service in configuration.services for server in service.real_servers}
-    click.echo(
-        f"{file}: ok: director {configuration.director.name}, {len(configuration.legs)} legs, "
-        f"{len(configuration.services)} services, {len(servers)} real servers"
-    )
+    counts = {"leg": len(configuration.legs), "service": len(configuration.services), "real server": len(servers)}
+    told = ", ".join(f"{number} {noun}{'s' * (number != 1)}" for noun, number in counts.items())
+    click.echo(f"{file}: ok: director {configuration.director.name}, {told}")
 
 
 @click.command()
