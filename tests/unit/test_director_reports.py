@@ -6,9 +6,12 @@ import dataclasses
 import os
 import platform
 
+import pytest
+
 from lasthop import __version__
 from lasthop.dataplane.fake import FakeDataPlane
 from lasthop.director.director import Director
+from lasthop.errors import DirectorError
 from lasthop.model.director import State
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
@@ -130,6 +133,18 @@ def test_detach_takes_the_data_plane_out_and_tells_the_process() -> None:
     assert told == [True]
     assert dataplane.pinned.plan is None
     director.close()
+
+
+def test_a_director_that_detached_touches_the_data_plane_no_more() -> None:
+    """Its descriptors are closed, and the next files this process opens get their numbers."""
+    director, dataplane = started()
+    director.detach()
+    director.observed(observation(fw1=OTHER_MAC))
+    director.sweep()
+    assert dataplane.pinned.plan is None, "nothing was published anew"
+    for question in (director.status, director.legs, director.servers, director.connections, director.hops):
+        with pytest.raises(DirectorError, match="has detached"):
+            question()
 
 
 def test_close_leaves_the_data_plane_forwarding() -> None:

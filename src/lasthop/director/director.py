@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lasthop import __version__
 from lasthop.director.surroundings import surroundings_of
-from lasthop.errors import LasthopError, NetworkError
+from lasthop.errors import DirectorError, LasthopError, NetworkError
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
@@ -62,14 +62,16 @@ class Director:
         """Publish for the first time. Raises LasthopError, and then all is as it was before."""
         try:
             self._reconcile(observation)
-            self._size = self._dataplane.sweep()
+            self._size = self._live.sweep()
         except LasthopError:
-            if not self._dataplane.adopted:
-                self._dataplane.detach()
+            if not self._live.adopted:
+                self._live.detach()
             raise
 
     def observed(self, observation: Observation) -> None:
         """Publish what follows from an observation. A problem is kept for `status` and logged once."""
+        if self.detached:
+            return
         try:
             self._reconcile(observation)
         except LasthopError as error:
@@ -91,15 +93,17 @@ class Director:
         return addresses_to_resolve(self._plan) if self._plan is not None else frozenset()
 
     def sweep(self) -> None:
-        """Expire what is due and count what is left."""
-        self._size = self._dataplane.sweep()
+        """Expire what is due and count what is left. Nothing is left after `detach`."""
+        if self.detached:
+            return
+        self._size = self._live.sweep()
 
     def status(self) -> StatusReport:
         """See Operations.status."""
         self.sweep()
         plan, size = self._ready()
         unresolved = {server.name for service in plan.services for server in service.servers if server.mac is None}
-        counters = self._dataplane.counters()
+        counters = self._live.counters()
         return StatusReport(
             director=self._configuration.director.name,
             version=__version__,
@@ -115,7 +119,7 @@ class Director:
             connections=size.connections,
             connections_max=size.maximum,
             assured=size.assured,
-            hops=len(self._dataplane.hops()),
+            hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
             problems=self._problems(plan, size),
         )
@@ -123,8 +127,8 @@ class Director:
     def legs(self) -> list[LegReport]:
         """See Operations.legs."""
         plan, _ = self._ready()
-        attached = {attachment.leg: attachment for attachment in self._dataplane.attachments()}
-        hops = [hop.leg for hop in self._dataplane.hops()]
+        attached = {attachment.leg: attachment for attachment in self._live.attachments()}
+        hops = [hop.leg for hop in self._live.hops()]
         return [
             LegReport(
                 name=leg.name,
@@ -143,7 +147,7 @@ class Director:
     def services(self) -> list[ServiceReport]:
         """See Operations.services."""
         plan, _ = self._ready()
-        load = self._dataplane.load()
+        load = self._live.load()
         reports = []
         for service in plan.services:
             loads = [load[key] for key in load if key[0] == service.label]
@@ -165,7 +169,7 @@ class Director:
     def servers(self) -> list[ServerReport]:
         """See Operations.servers."""
         plan, _ = self._ready()
-        load = self._dataplane.load()
+        load = self._live.load()
         return [
             _server_report(service.label, server, load.get((service.label, server.name)))
             for service in plan.services
@@ -174,19 +178,19 @@ class Director:
 
     def connections(self) -> list[ConnectionReport]:
         """See Operations.connections."""
-        return self._dataplane.connections()
+        return self._live.connections()
 
     def hops(self) -> list[HopReport]:
         """See Operations.hops."""
-        return self._dataplane.hops()
+        return self._live.hops()
 
     def counters(self) -> list[CounterReport]:
         """See Operations.counters."""
-        return self._dataplane.counters()
+        return self._live.counters()
 
     def detach(self) -> None:
         """See Operations.detach."""
-        self._dataplane.detach()
+        self._live.detach()
         self.detached = True
         self.on_detached()
 
@@ -207,7 +211,7 @@ class Director:
         self._publish(plan)
 
     def _publish(self, plan: Plan) -> None:
-        self._dataplane.publish(plan)
+        self._live.publish(plan)
         if self._plan is not None:
             _log_changes(self._plan, plan)
         self._plan = plan
@@ -236,6 +240,16 @@ class Director:
                 f"the table holds {size.maximum} connections, the file says {wanted}; it is resized by detach and run"
             )
         return problems
+
+    @property
+    def _live(self) -> DataPlane:
+        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' by now."""
+        if self.detached:
+            name = self._configuration.director.name
+            raise DirectorError(
+                f"director '{name}' has detached and is ending", "start it again with: lasthop run FILE"
+            )
+        return self._dataplane
 
     def _ready(self) -> tuple[Plan, TableSize]:
         if self._plan is None or self._size is None:
