@@ -243,7 +243,7 @@ class Director:
 
     @property
     def _live(self) -> DataPlane:
-        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' by now."""
+        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' now."""
         if self.detached:
             name = self._configuration.director.name
             raise DirectorError(
