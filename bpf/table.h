@@ -126,7 +126,7 @@ static __always_inline void track(const struct packet *p, struct connection *con
 {
 	for (int i = 0; i < WORD_TRIES; i++) {
 		__u64 word = READ_ONCE(connection->word);
-		__u32 flags = WORD_FLAGS(word), state = WORD_STATE(word), next;
+		__u32 flags = WORD_FLAGS(word), state = WORD_STATE(word), next, service, server;
 		__u64 changed;
 
 		if (flags & CONNECTION_DEAD || WORD_FINGERPRINT(word) != p->fingerprint)
@@ -139,11 +139,14 @@ static __always_inline void track(const struct packet *p, struct connection *con
 		changed = (word & ~0xffffffffULL) | WORD(0, flags, next);
 		if (changed == word)
 			break;
+		/* Read while the word vouches for them: after the swap the entry may be retired and another's. */
+		service = READ_ONCE(connection->service);
+		server = READ_ONCE(connection->server);
 		if (__sync_val_compare_and_swap(&connection->word, word, changed) != word)
 			continue;
 		if (state_active(state) != state_active(next)) {
-			adjust_load(connection->service, connection->server, next, 1);
-			adjust_load(connection->service, connection->server, state, -1);
+			adjust_load(service, server, next, 1);
+			adjust_load(service, server, state, -1);
 		}
 		break;
 	}
