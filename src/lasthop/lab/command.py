@@ -226,6 +226,8 @@ def lab_shell(*, one_box: bool, one_arm: bool, firewalls: int, mode: str, box: s
         environment = os.environ | {f"LASTHOP_{name.upper()}": d.name for name, d in lab.directors.items()}
         director = lab.directors.get(chosen) or next(iter(lab.directors.values()))
         environment["LASTHOP_DIRECTOR"] = director.name
+        # Where this program was installed: what is called `lasthop` outside is called so inside.
+        environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         with inside(place):
             done = subprocess.run([shell, *(["-c", script] if script else [])], env=environment, check=False)
     sys.exit(done.returncode)
