@@ -46,7 +46,7 @@ int lh_tc(struct __sk_buff *skb)
 	p.end = (void *)(long)skb->data_end;
 	p.ifindex = skb->ifindex;
 	p.length = skb->len - ETH_HLEN;
-	p.segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	p.segments = skb->gso_segs;
 	p.segment_length = skb->gso_size;
 	if (skb->vlan_present)
 		reason = KERNEL_VLAN;
@@ -68,7 +68,6 @@ int lh_xdp(struct xdp_md *ctx)
 	p.end = (void *)(long)ctx->data_end;
 	p.ifindex = ctx->ingress_ifindex;
 	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
-	p.segments = 1;
 	/* A frame in several buffers may find an egress driver that takes only one: tc knows no such limit. */
 	reason = p.length + ETH_HLEN > p.end - (void *)p.eth ? KERNEL_TC : balance(&p, &out_ifindex);
 	/* What goes to the kernel meets the tc program first, which counts why. */

@@ -205,14 +205,22 @@ static __always_inline __u32 parse_icmp(struct packet *p, const void *l4)
 	}
 }
 
-/* A GSO frame stands for segments that each carry the headers: count them as the wire will. */
+/*
+ * A GSO frame stands for segments that each carry the headers: count them as the wire will. Their
+ * number is 0 where nobody has cut the frame yet, as from a virtual machine's network card.
+ */
 static __always_inline void count_segments(struct packet *p)
 {
-	if (p->segments == 1) {
+	__u32 size = p->segment_length, payload = p->length - p->headers;
+
+	if (!size) {
+		p->segments = 1;
 		p->segment_length = p->length;
 		return;
 	}
-	p->segment_length += p->headers;
+	if (!p->segments)
+		p->segments = payload > size ? (payload + size - 1) / size : 1;
+	p->segment_length = (payload < size ? payload : size) + p->headers;
 	p->length += (p->segments - 1) * p->headers;
 }
 
@@ -228,7 +236,7 @@ static __always_inline __u32 parse_ipv4(struct packet *p)
 	if (!length)
 		return KERNEL_BAD_HEADER;
 	/* A GSO frame's total length is its own affair: the kernel made it, and may leave 0 in it. */
-	if (p->segments == 1) {
+	if (!p->segment_length) {
 		if (ntohs(ip->tot_len) < length)
 			return KERNEL_BAD_HEADER;
 		if (ntohs(ip->tot_len) > p->length)

@@ -117,3 +117,14 @@ def test_gso_segments_larger_than_the_mtu_with_their_headers_are_too_big(rig: Ri
     rig.send("outside", tcp(), ROUTER)
     assert rig.send("outside", tcp("A") / bytes(1920), ROUTER, gso=(2, 960)) == forwarded("REQUEST", FW0)
     assert rig.send("outside", tcp("A") / bytes(1922), ROUTER, gso=(2, 961)) == rig.kernel("TOO_BIG")
+
+
+@pytest.mark.parametrize("entry", ["tc"], indirect=True)
+def test_gso_frame_that_nobody_has_cut_yet_is_forwarded_and_counted_as_its_segments(rig: Rig) -> None:
+    """A virtual machine's network card gives the size of the segments and not their number."""
+    rig.publish(two_box(mtu=1040))
+    rig.send("outside", tcp(), ROUTER)
+    assert rig.send("outside", tcp("A") / bytes(3000), ROUTER, gso=(0, 1000)) == forwarded("REQUEST", FW0)
+    assert rig.only_connection().packets == (1 + 3, 0)
+    assert rig.only_connection().bytes == (40 + 3 * 1040, 0)
+    assert rig.send("outside", tcp("A") / bytes(3000), ROUTER, gso=(0, 1001)) == rig.kernel("TOO_BIG")
