@@ -11,8 +11,9 @@
 #include "kernel.h"
 
 enum limits {
-	ABI_VERSION = 1, /* of everything pinned; a director takes over only its own */
+	ABI_VERSION = 2, /* of everything pinned; a director takes over only its own */
 	MAX_LEGS = 64,
+	SMALL_IFINDEX = 16384,
 	MAX_RULES = 4096,
 	MAX_SERVICES = 1024,
 	MAX_SERVERS = 8192,
@@ -25,6 +26,7 @@ enum limits {
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
 	FALLBACK_SLOTS = 1021,
+	WAYS = 16, /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
 
@@ -53,11 +55,31 @@ enum direction { REQUEST, RESPONSE, DIRECTIONS };
 
 /* Flags of a connection, in its word. */
 enum connection_flag {
-	CONNECTION_DEAD = 1,	    /* retired: whoever finds it treats it as absent */
+	CONNECTION_LIVE = 1,	    /* without it and PENDING the entry is nobody's, whatever else it holds */
 	CONNECTION_FROM_LOW = 2,    /* the originator is the key's lower endpoint */
 	CONNECTION_REPLIED = 4,	    /* a response was seen (LVS: NOOUTPUT cleared) */
 	CONNECTION_ASSURED = 8,	    /* both directions seen; TCP: and ESTABLISHED reached */
 	CONNECTION_PERSISTENT = 16, /* counted as a child of a persistence template */
+	CONNECTION_PENDING = 32,    /* written, and not yet known to be the only one of its key */
+	CONNECTION_OVERFLOW = 64,   /* counted in table.overflowed: in its key's third or fourth bucket */
+};
+
+/* Which connection table: during a resize there are two. */
+enum table_id { TABLE_MAIN, TABLE_NEXT };
+
+/* How far a resize is: written before anything is done, so that a later director goes on with it. */
+enum resize_phase {
+	RESIZE_NONE,
+	RESIZE_LOOK,   /* programs are becoming ROLE_MAIN */
+	RESIZE_MOVE,   /* programs are becoming ROLE_NEXT, then connections are moved */
+	RESIZE_SWITCH, /* all are moved: the next table is becoming the main one, programs ROLE_ALONE */
+};
+
+/* What the programs of an object do with the two tables; see migrate.h. */
+enum table_role {
+	ROLE_ALONE, /* there is one */
+	ROLE_MAIN,  /* look in both, insert in the main one */
+	ROLE_NEXT,  /* look in both, insert in the next one */
 };
 
 enum choice { BY_TURN, BY_LOAD_WLC };
@@ -130,6 +152,9 @@ enum reason {
 	DROP_CONTENDED,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
+	EVENT_QUOTA,
+	EVENT_CROWDED,
+	EVENT_REPLACED,
 	EVENT_HOPS_FULL,
 	EVENT_TEMPLATES_FULL,
 	EVENT_CONTENDED,
@@ -196,8 +221,14 @@ struct service {
 	__u64 persistence_ns; /* 0: no persistence */
 };
 
+/*
+ * A live counter is followed by a count of its changes, with which it makes one word that is added to at once: a sweep
+ * that finds the changes as they were knows that nobody moved the counter meanwhile.
+ */
 struct service_load {
 	__u64 turn;
+	__u32 unassured; /* live connections that are not assured */
+	__u32 unassured_changes;
 };
 
 /* A real server of one service. */
@@ -211,7 +242,9 @@ struct server {
 
 struct server_load {
 	__u32 active;
+	__u32 active_changes;
 	__u32 inactive;
+	__u32 inactive_changes;
 	__u32 persistent;
 	__u32 reserved;
 };
@@ -241,6 +274,7 @@ struct ruleset {
 	__u32 pass_count; /* the first rules are pass rules */
 	__u32 rule_count;
 	__u64 timeout_ns[STATE_COUNT];
+	__u64 replace_idle_ns; /* an assured connection that is idle for longer may give way in a full bucket */
 };
 
 struct live {
@@ -248,6 +282,8 @@ struct live {
 	__u32 next_hop; /* ids below it were given out to packets; 0 is never given */
 	__u32 abi_version;
 	__u32 netns; /* inode number of the network namespace the legs are in */
+	__u32 resize_phase;
+	__u32 reserved;
 };
 
 struct local_key {
@@ -271,18 +307,40 @@ struct connection_key {
 	__u8 reserved;
 };
 
+/* The tags of a bucket's ways, 0: free. One cache line, looked through before any entry is. */
+struct bucket {
+	__u32 tag[WAYS];
+};
+
+/* Entry of the connection table: two cache lines, of which the first has all that forwarding reads. */
 struct connection {
-	__u64 word; /* fingerprint of the key << 32 | flags << 8 | state: changed by compare-and-swap only */
-	__u32 forward_hop;
-	__u32 last_hop;
+	struct connection_key key;
+	__u64 word; /* generation << 32 | flags << 8 | state: changed by compare-and-swap only */
+	__u16 forward_hop;
+	__u16 last_hop;
 	__u16 service; /* SERVICE_NONE: for the real server's own address */
 	__u16 server;
-	__u8 persistence_prefix;
-	__u8 reserved[3];
 	__u64 last_seen_ns;
 	__u64 created_ns;
 	__u64 packets[DIRECTIONS];
 	__u64 bytes[DIRECTIONS];
+	__u8 persistence_prefix;
+	__u8 reserved[23];
+};
+
+/* What is one per connection table, or pair of them. The secret is read by every packet, the rest is not. */
+struct table {
+	__u64 secret[2]; /* of the keyed hash; made with the table, and kept as long as it */
+	__u64 reserved[6];
+	__u32 overflowed; /* connections with CONNECTION_OVERFLOW */
+	__u32 overflowed_changes;
+	__u32 unassured;
+	__u32 unassured_changes;
+	__u32 live; /* connections */
+	__u32 live_changes;
+	__u64 connections; /* for how many the table was made: the director's note */
+	__u64 next_connections;
+	__u64 more[3];
 };
 
 struct template_key {
@@ -306,12 +364,37 @@ struct xdp_sent {
 	__u64 lost;
 };
 
-/* Argument of the sweep program. */
-struct sweep {
+/* What a sweep counts of a real server, to hold against server_load. */
+struct server_census {
+	__u32 active;
+	__u32 inactive;
+};
+
+/* Argument of the sweep and of the move to the next table: a slice of the slots, and what was found in it: the
+ * director hands in zeroes. */
+struct slice {
 	__u64 now_ns;
-	__u64 idle_limit_ns; /* forget connections idle for longer whatever their state; 0: no limit */
-	__u64 connections;
+	__u32 first; /* slot */
+	__u32 count;
+	__u32 table;	     /* sweep: enum table_id */
+	__u32 templates_too; /* sweep: 1 to sweep all templates as well */
+	__u64 connections;   /* that stayed, or were moved */
 	__u64 assured;
 	__u64 expired;
+	__u64 left;    /* move: changed meanwhile, and were left to the next pass */
+	__u64 refused; /* move: found no room in the next table, and were left */
+	__u64 overflowed;
 	__u64 templates;
+};
+
+/* Argument of the repair program: what to add to live counters whose drift two sweeps have seen. */
+struct repair {
+	__u32 server;
+	__s32 active;
+	__s32 inactive;
+	__u32 service;
+	__s32 service_unassured;
+	__s32 unassured;
+	__s32 overflowed;
+	__s32 live;
 };

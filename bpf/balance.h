@@ -5,39 +5,31 @@
 #include "forward.h"
 
 /* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
-static __always_inline void end(const struct packet *p, struct connection *connection, const struct ruleset *ruleset)
+static __always_inline void end(const struct packet *p, const struct connection *connection,
+				const struct ruleset *ruleset)
 {
 	__u32 event = expired(connection, ruleset, p->now_ns) ? EVENT_EXPIRED : EVENT_REUSED;
 
-	if (!p->related && retire(&p->key, connection))
+	if (!p->related && retire_found(p))
 		count(event);
 }
 
-/* Returns the reason that is counted; for a forwarded packet `out_ifindex` is set. */
-static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
+/*
+ * What to do with a packet that was parsed: returns the reason that is counted; for a forwarded packet p->out is set.
+ * Verified on its own, for tc and XDP alike: it touches no byte of the frame.
+ */
+__noinline __u32 decide(struct packet *p)
 {
-	__u32 zero = 0, reason;
 	struct connection *connection;
 	struct ruleset *ruleset;
-	struct live *state;
+	__u32 half, reason;
 
-	reason = parse_ethernet(p);
-	if (reason)
-		return reason;
-	reason = find_leg(p);
-	if (reason)
-		return reason;
-	reason = parse_ipv4(p);
-	if (reason)
-		return reason;
-	state = bpf_map_lookup_elem(&live, &zero);
-	if (!state)
+	if (!p)
 		return KERNEL_NO_LEG;
-	p->half = READ_ONCE(state->half) & 1;
-	ruleset = bpf_map_lookup_elem(&rulesets, &p->half);
+	half = p->half;
+	ruleset = bpf_map_lookup_elem(&rulesets, &half);
 	if (!ruleset)
 		return KERNEL_NO_LEG;
-	p->now_ns = bpf_ktime_get_coarse_ns();
 	connection = find_connection(p);
 	if (connection && unlikely(over(p, connection, ruleset))) {
 		/* XDP changes nothing before it knows that it can forward. */
@@ -47,15 +39,49 @@ static __always_inline __u32 balance(struct packet *p, __u32 *out_ifindex)
 		connection = NULL;
 	}
 	if (likely(connection)) {
-		reason = forward_known(p, connection, out_ifindex);
+		reason = forward_known(p, connection);
 		if (likely(reason != CONNECTION_GONE))
 			return reason;
 	}
-	reason = forward_unknown(p, ruleset, out_ifindex);
+	reason = forward_unknown(p);
 	if (likely(reason != FIRST_ELSEWHERE))
 		return reason;
-	connection = find_connection(p);
-	reason = connection ? forward_known(p, connection, out_ifindex) : CONNECTION_GONE;
+	connection = await_connection(p);
+	reason = connection ? forward_known(p, connection) : CONNECTION_GONE;
 	/* It came and went within one packet's time: nothing is known that this packet could follow. */
 	return reason == CONNECTION_GONE ? DROP_CONTENDED : reason;
+}
+
+static __always_inline void rewrite(const struct packet *p, struct ethhdr *eth)
+{
+	*(__u32 *)eth->h_dest = (__u32)p->out.target;
+	*(__u16 *)(eth->h_dest + 4) = (__u16)(p->out.target >> 32);
+	*(__u32 *)eth->h_source = (__u32)p->out.mac;
+	*(__u16 *)(eth->h_source + 4) = (__u16)(p->out.mac >> 32);
+}
+
+/* Returns the reason that is counted; a forwarded frame has its new MAC addresses, and p->out says where it goes. */
+static __always_inline __u32 balance(struct packet *p, const struct frame *f)
+{
+	__u32 zero = 0, reason;
+	struct live *state;
+
+	reason = parse_ethernet(f);
+	if (reason)
+		return reason;
+	reason = find_leg(p, f);
+	if (reason)
+		return reason;
+	reason = parse_ipv4(p, f);
+	if (reason)
+		return reason;
+	state = bpf_map_lookup_elem(&live, &zero);
+	if (!state)
+		return KERNEL_NO_LEG;
+	p->half = READ_ONCE(state->half) & 1;
+	p->now_ns = bpf_ktime_get_coarse_ns();
+	reason = decide(p);
+	if (likely(reason < KERNEL_FIRST))
+		rewrite(p, f->eth);
+	return reason;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What happens to a packet: of a known connection, or of none yet. A function here returns the
- * reason that is counted; when that is one of the FORWARDED group, the frame has its new MAC
- * addresses and `out_ifindex` says where it goes. Nothing above layer 2 is written.
+ * reason that is counted; when that is one of the FORWARDED group, p->out says where the frame goes
+ * and with which MAC addresses. Nothing above layer 2 is written.
  */
 #pragma once
 
@@ -10,34 +10,31 @@
 #include "schedule.h"
 #include "table.h"
 
-/* Whether the frame can go to a hop: 0, or the reason why not. `target` and `out` are set on 0. */
-static __always_inline __u32 may_forward(const struct packet *p, __u32 hop_id, __u64 *target, struct leg **out)
+/* Whether the frame can go to a hop: 0 and the way out, or the reason why not. */
+static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
 {
 	struct hop *hop = hop_by_id(hop_id);
+	struct leg *out;
+	__u64 target;
 
 	if (!hop)
 		return DROP_NO_HOP;
-	*target = READ_ONCE(hop->target);
-	*out = leg_by_id(target_leg(*target));
-	if (!*target || !*out || !(*out)->ifindex)
+	target = READ_ONCE(hop->target);
+	out = leg_by_id(target_leg(target));
+	if (!target || !out || !out->ifindex)
 		return DROP_NO_HOP;
-	if (!((*out)->flags & LEG_UP))
+	if (!(out->flags & LEG_UP))
 		return DROP_LEG_DOWN;
-	if (p->entry == ENTRY_XDP && !((*out)->flags & LEG_XDP_TRANSMIT))
+	if (p->entry == ENTRY_XDP && !(out->flags & LEG_XDP_TRANSMIT))
 		return KERNEL_TC;
-	if (*target == target_word(p->leg_id, p->eth->h_source))
+	if (target == p->source_target)
 		return DROP_LOOP;
-	if (p->segment_length > (*out)->mtu)
+	if (p->segment_length > out->mtu)
 		return KERNEL_TOO_BIG;
+	p->out.target = target;
+	p->out.mac = (__u64)(*(const __u32 *)out->mac) | (__u64)(*(const __u16 *)(out->mac + 4)) << 32;
+	p->out.ifindex = out->ifindex;
 	return 0;
-}
-
-static __always_inline void rewrite(const struct packet *p, __u64 target, const struct leg *out, __u32 *out_ifindex)
-{
-	*(__u32 *)p->eth->h_dest = (__u32)target;
-	*(__u16 *)(p->eth->h_dest + 4) = (__u16)(target >> 32);
-	__builtin_memcpy(p->eth->h_source, out->mac, ETH_ALEN);
-	*out_ifindex = out->ifindex;
 }
 
 /*
@@ -71,7 +68,7 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 {
 	struct hop *expected = hop_by_id(direction == REQUEST ? connection->last_hop : connection->forward_hop);
 
-	if (likely(expected && READ_ONCE(expected->target) == target_word(p->leg_id, p->eth->h_source)))
+	if (likely(expected && READ_ONCE(expected->target) == p->source_target))
 		return;
 	if (direction == REQUEST)
 		follow_last_hop(p, connection);
@@ -84,60 +81,66 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 #define FIRST_ELSEWHERE (REASONS + 1)
 
 /* A packet of a connection, or an ICMP error about one: to the hop its direction goes to. */
-static __noinline __u32 forward_known(const struct packet *p, struct connection *connection, __u32 *out_ifindex)
+static __noinline __u32 forward_known(struct packet *p, struct connection *connection)
 {
-	__u32 hop_id;
-	bool from_low = WORD_FLAGS(READ_ONCE(connection->word)) & CONNECTION_FROM_LOW;
+	bool from_low = WORD_FLAGS(p->word) & CONNECTION_FROM_LOW;
 	enum direction direction = p->from_low == from_low ? REQUEST : RESPONSE;
-	struct leg *out;
-	__u64 target;
+	__u32 hop_id = direction == REQUEST ? READ_ONCE(connection->forward_hop) : READ_ONCE(connection->last_hop);
 	__u32 reason;
 
-	hop_id = READ_ONCE(*(direction == REQUEST ? &connection->forward_hop : &connection->last_hop));
 	/* Only now is it certain that the hop was read from this connection and not from a successor. */
-	if (unlikely(!still_there(p, connection)))
+	if (unlikely(!still_there(p, READ_ONCE(connection->word))))
 		return CONNECTION_GONE;
-	reason = may_forward(p, hop_id, &target, &out);
+	reason = way_to(p, hop_id);
 	if (unlikely(reason))
 		return reason;
-	if (!p->related) {
-		check_source(p, connection, direction);
-		track(p, connection, direction);
-	}
-	rewrite(p, target, out, out_ifindex);
-	if (p->related)
+	if (unlikely(p->related))
 		return FORWARDED_RELATED;
+	check_source(p, connection, direction);
+	track(p, connection, direction);
 	return direction == REQUEST ? FORWARDED_REQUEST : FORWARDED_RESPONSE;
 }
 
-/* What a service does with a packet: the server, or SERVER_NONE with the reason. */
-static __always_inline __u32 assign(const struct packet *p, __u32 service_id, __u32 *flags, __u8 *prefix, __u32 *reason)
+/*
+ * Whether a packet is to be scheduled. In a crowded table new connections go by rendezvous too: where they would go
+ * without an entry, so that it makes no difference which of two directors has one, or for how long.
+ */
+static __always_inline bool to_be_scheduled(const struct packet *p)
 {
-	__u32 index = p->half * MAX_SERVICES + service_id;
-	struct service *service = bpf_map_lookup_elem(&services, &index);
-	__u32 server;
-
-	*reason = DROP_EMPTY;
-	if (!service)
-		return SERVER_NONE;
-	if (p->entry == ENTRY_XDP && !(service->flags & SERVICE_XDP)) {
-		*reason = KERNEL_TC;
-		return SERVER_NONE;
-	}
-	if (p->segment_length > service->mtu) {
-		*reason = KERNEL_TOO_BIG;
-		return SERVER_NONE;
-	}
-	*prefix = service->persistence_prefix;
 	if (!p->opening)
-		server = choose_by_rendezvous(p, service_id, service);
+		return 0;
+	if (likely(!crowded(p->choice.service)))
+		return 1;
+	count(EVENT_CROWDED);
+	return 0;
+}
+
+/* Choose the server of a service for a packet: 0, or the reason why there is none. */
+__noinline __u32 assign(struct packet *p)
+{
+	__u32 index;
+	struct service *service;
+
+	if (!p)
+		return DROP_EMPTY;
+	index = p->half * MAX_SERVICES + p->choice.service;
+	service = bpf_map_lookup_elem(&services, &index);
+	if (!service)
+		return DROP_EMPTY;
+	if (p->entry == ENTRY_XDP && !(service->flags & SERVICE_XDP))
+		return KERNEL_TC;
+	if (p->segment_length > service->mtu)
+		return KERNEL_TOO_BIG;
+	p->choice.prefix = service->persistence_prefix;
+	if (!to_be_scheduled(p))
+		p->choice.server = choose_by_rendezvous(p, p->choice.service, service);
 	else if (service->persistence_ns)
-		server = schedule_persistent(p, service_id, service, flags);
+		p->choice.server = schedule_persistent(p, p->choice.service, service);
 	else
-		server = schedule(p, service_id, service);
-	if (server == SERVER_NONE && service->flags & SERVICE_EMPTY_TO_KERNEL)
-		*reason = KERNEL_EMPTY;
-	return server;
+		p->choice.server = schedule(p, p->choice.service, service);
+	if (p->choice.server != SERVER_NONE)
+		return 0;
+	return service->flags & SERVICE_EMPTY_TO_KERNEL ? KERNEL_EMPTY : DROP_EMPTY;
 }
 
 /* Nothing to remember a connection by: an ICMP error, or a RST, which anyone may have forged. */
@@ -147,77 +150,70 @@ static __always_inline bool stray(const struct packet *p)
 }
 
 /* Remember the connection with its last hop. TABLE_FULL also where there is nothing to remember it by. */
-static __always_inline enum insertion remember(const struct packet *p, struct connection *fresh, __u32 flags)
+static __always_inline __u32 remember(struct packet *p)
 {
+	__u32 last_hop;
+
 	if (stray(p))
 		return TABLE_FULL;
-	fresh->last_hop = source_hop(p);
-	if (!fresh->last_hop) {
+	last_hop = source_hop(p);
+	if (!last_hop) {
 		count(EVENT_HOPS_FULL);
 		return TABLE_FULL;
 	}
-	return insert_connection(p, fresh, flags);
+	p->choice.last_hop = last_hop;
+	return insert_connection(p);
+}
+
+/* Find the way to the chosen server: 0, or the reason why there is none. */
+static __always_inline __u32 way_to_server(struct packet *p)
+{
+	struct server *server = server_by_id(p->half, p->choice.server);
+
+	if (!server || !server->hop)
+		return DROP_NO_HOP;
+	p->choice.forward_hop = server->hop;
+	return way_to(p, server->hop);
 }
 
 /*
  * Where a packet goes that cannot be remembered: by rendezvous, whatever was scheduled, because
  * the connection's other packets will find no entry either and go there, on both directors.
  */
-static __noinline __u32 choose_stateless(const struct packet *p, __u32 service_id, __u32 scheduled)
+__noinline __u32 forward_stateless(struct packet *p)
 {
-	__u32 index = p->half * MAX_SERVICES + service_id;
+	__u32 index, reason;
 	struct service *service;
 
-	if (service_id >= MAX_SERVICES)
-		return scheduled;
-	service = bpf_map_lookup_elem(&services, &index);
-	return service ? choose_by_rendezvous(p, service_id, service) : SERVER_NONE;
-}
-
-/* Send a packet to a server's hop: 0 and the new addresses, or the reason why not. */
-static __noinline __u32 send_to(const struct packet *p, __u32 server_id, __u32 *out_ifindex)
-{
-	struct server *server = server_by_id(p->half, server_id);
-	struct leg *out;
-	__u64 target;
-	__u32 reason = server && server->hop ? may_forward(p, server->hop, &target, &out) : DROP_NO_HOP;
-
-	if (!reason)
-		rewrite(p, target, out, out_ifindex);
-	return reason;
-}
-
-/* Send a packet without a connection to a server, and remember the connection. */
-static __always_inline __u32 forward_new(struct packet *p, __u32 service_id, __u32 server_id, __u32 flags, __u8 prefix,
-					 __u32 *out_ifindex)
-{
-	struct server *server = server_by_id(p->half, server_id);
-	struct connection fresh = { .service = service_id, .server = server_id, .persistence_prefix = prefix };
-	__u32 reason = server && server->hop ? 0 : DROP_NO_HOP;
-	enum insertion insertion = TABLE_FULL;
-	struct leg *out;
-	__u64 target;
-
-	if (!reason)
-		reason = may_forward(p, server->hop, &target, &out);
-	if (!reason) {
-		fresh.forward_hop = server->hop;
-		insertion = remember(p, &fresh, flags);
+	if (!p)
+		return DROP_EMPTY;
+	if (p->choice.service < MAX_SERVICES) {
+		index = p->half * MAX_SERVICES + p->choice.service;
+		service = bpf_map_lookup_elem(&services, &index);
+		p->choice.server = service ? choose_by_rendezvous(p, p->choice.service, service) : SERVER_NONE;
 	}
-	if (insertion != INSERTED && flags & CONNECTION_PERSISTENT)
-		leave_template(&p->key, &fresh, p->from_low);
+	reason = way_to_server(p);
+	if (reason)
+		return reason;
+	return stray(p) ? FORWARDED_STRAY : FORWARDED_UNTRACKED;
+}
+
+/* Send a packet without a connection to the server that was chosen, and remember the connection. */
+static __always_inline __u32 forward_new(struct packet *p)
+{
+	__u32 insertion = TABLE_FULL, reason = way_to_server(p);
+
+	if (!reason)
+		insertion = remember(p);
+	if (insertion != INSERTED && p->choice.flags & CONNECTION_PERSISTENT)
+		leave_template(&p->key, p->choice.service, p->choice.prefix, p->from_low);
 	if (reason)
 		return reason;
 	if (insertion == CONTENDED)
 		return FIRST_ELSEWHERE;
-	if (insertion == INSERTED) {
-		rewrite(p, target, out, out_ifindex);
+	if (insertion == INSERTED)
 		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
-	}
-	reason = send_to(p, choose_stateless(p, service_id, server_id), out_ifindex);
-	if (reason)
-		return reason;
-	return stray(p) ? FORWARDED_STRAY : FORWARDED_UNTRACKED;
+	return forward_stateless(p);
 }
 
 static __always_inline bool is_local(const struct packet *p)
@@ -239,28 +235,44 @@ static __always_inline __u32 addressed_server(const struct packet *p)
 	return id ? *id : SERVER_NONE;
 }
 
-/* A packet of no known connection: rules, services, and last the kernel. */
-static __always_inline __u32 forward_unknown(struct packet *p, const struct ruleset *ruleset, __u32 *out_ifindex)
+/* The service of a packet of no known connection, or the server it is for, goes to p->choice: 0, or the reason. */
+__noinline __u32 classify(struct packet *p)
 {
-	__u32 service_id, server_id, source_box = NO_BOX, flags = 0, reason;
+	__u32 source_box = NO_BOX, half;
+	struct ruleset *ruleset;
 	struct hop *source;
-	__u8 prefix = 0;
 
+	if (!p)
+		return KERNEL_NO_RULE;
+	half = p->half;
+	ruleset = bpf_map_lookup_elem(&rulesets, &half);
+	if (!ruleset)
+		return KERNEL_NO_RULE;
 	p->source_hop = known_source_hop(p);
 	source = hop_by_id(p->source_hop);
 	if (p->source_hop && source)
 		source_box = source->box;
-	if (match_rules(p, 0, ruleset->pass_count, source_box, &service_id))
+	if (match_rules(p, 0, ruleset->pass_count, source_box))
 		return KERNEL_PASS_RULE;
 	if (is_local(p))
 		return KERNEL_LOCAL;
-	server_id = addressed_server(p);
-	if (server_id != SERVER_NONE)
-		return forward_new(p, SERVICE_NONE, server_id, 0, 0, out_ifindex);
-	if (!match_rules(p, ruleset->pass_count, ruleset->rule_count - ruleset->pass_count, source_box, &service_id))
+	p->choice.server = addressed_server(p);
+	if (p->choice.server != SERVER_NONE) {
+		p->choice.service = SERVICE_NONE;
+		return 0;
+	}
+	if (!match_rules(p, ruleset->pass_count, ruleset->rule_count - ruleset->pass_count, source_box))
 		return KERNEL_NO_RULE;
-	server_id = assign(p, service_id, &flags, &prefix, &reason);
-	if (server_id == SERVER_NONE)
-		return reason;
-	return forward_new(p, service_id, server_id, flags, prefix, out_ifindex);
+	return assign(p);
+}
+
+/* A packet of no known connection: rules, services, and last the kernel. */
+static __always_inline __u32 forward_unknown(struct packet *p)
+{
+	__u32 reason;
+
+	p->choice.flags = 0;
+	p->choice.prefix = 0;
+	reason = classify(p);
+	return reason ? reason : forward_new(p);
 }

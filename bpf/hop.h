@@ -10,17 +10,6 @@
 /* Hops that packets may teach the director on one leg; beyond it connections have no entry. */
 #define LEARNED_PER_LEG 16384
 
-/* The target word of a MAC address on a leg: see struct hop. */
-static __always_inline __u64 target_word(__u32 leg_id, const __u8 *mac)
-{
-	return (__u64)(*(const __u32 *)mac) | (__u64)(*(const __u16 *)(mac + 4)) << 32 | (__u64)(leg_id + 1) << 48;
-}
-
-static __always_inline __u32 target_leg(__u64 target)
-{
-	return (__u32)(target >> 48) - 1;
-}
-
 static __always_inline struct hop *hop_by_id(__u32 id)
 {
 	return bpf_map_lookup_elem(&hops, &id);
@@ -29,7 +18,7 @@ static __always_inline struct hop *hop_by_id(__u32 id)
 /* Id of the hop a frame came from, 0 if that is not one yet. */
 static __always_inline __u32 known_source_hop(const struct packet *p)
 {
-	__u64 target = target_word(p->leg_id, p->eth->h_source);
+	__u64 target = p->source_target;
 	__u32 *id = bpf_map_lookup_elem(&hop_index, &target);
 
 	return id ? *id : 0;
@@ -54,7 +43,7 @@ static __always_inline __u32 take_hop_id(void)
 }
 
 /* Make a hop of a target. 0 if there is no room. Two packets that race end with one hop. */
-static __noinline __u32 learn_hop(__u64 target)
+__noinline __u32 learn_hop(__u64 target)
 {
 	struct leg *leg = leg_by_id(target_leg(target));
 	__u32 id, *winner;
@@ -86,5 +75,5 @@ static __always_inline __u32 source_hop(const struct packet *p)
 {
 	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p);
 
-	return likely(id) ? id : learn_hop(target_word(p->leg_id, p->eth->h_source));
+	return likely(id) ? id : learn_hop(p->source_target);
 }

@@ -3,12 +3,14 @@
  * The programs; the path of a packet is balance().
  *
  *   lh_tc, lh_xdp   one core, two entries: every packet of a leg
- *   lh_sweep        forgets what is due; run by the director
+ *   lh_sweep        forgets what is due and counts what is left; run by the director
+ *   lh_move         moves connections to the next table; run by the director
+ *   lh_repair       mends live counters; run by the director
  *   lh_probe        sends a test frame out of an interface; run by the director before XDP may
  *   lh_xmit, lh_xdp_err   what became of redirected XDP frames, from the kernel's tracepoints
  */
 #include "balance.h"
-#include "sweep.h"
+#include "migrate.h"
 #include "transmit.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -19,6 +21,9 @@ const struct {
 	enum state state;
 	enum direction direction;
 	enum connection_flag connection_flag;
+	enum table_id table_id;
+	enum table_role table_role;
+	enum resize_phase resize_phase;
 	enum choice choice;
 	enum leg_flag leg_flag;
 	enum service_flag service_flag;
@@ -27,7 +32,9 @@ const struct {
 	enum service_id service_id;
 	enum server_id server_id;
 	enum reason reason;
-	struct sweep sweep;
+	struct slice slice;
+	struct repair repair;
+	struct table table;
 	struct probe_frame probe_frame;
 } abi SEC(".rodata") = {};
 
@@ -35,26 +42,24 @@ SEC("tc")
 int lh_tc(struct __sk_buff *skb)
 {
 	struct packet p = { .entry = ENTRY_TC };
-	__u32 reason, out_ifindex = 0;
+	struct frame f;
+	__u32 reason;
 	__u64 linear;
 
 	linear = (long)skb->data_end - (long)skb->data;
 	/* If the rest of the headers cannot be had from the buffer's fragments, the frame counts as truncated. */
 	if (linear < HEADERS_MAX && linear < skb->len)
 		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
-	p.eth = (void *)(long)skb->data;
-	p.end = (void *)(long)skb->data_end;
+	f.eth = (void *)(long)skb->data;
+	f.end = (void *)(long)skb->data_end;
 	p.ifindex = skb->ifindex;
 	p.length = skb->len - ETH_HLEN;
 	p.segments = skb->gso_segs;
 	p.segment_length = skb->gso_size;
-	if (skb->vlan_present)
-		reason = KERNEL_VLAN;
-	else
-		reason = balance(&p, &out_ifindex);
+	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f);
 	count(reason);
 	if (reason < KERNEL_FIRST)
-		return bpf_redirect(out_ifindex, 0);
+		return bpf_redirect(p.out.ifindex, 0);
 	return reason < DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
@@ -62,27 +67,40 @@ SEC("xdp.frags")
 int lh_xdp(struct xdp_md *ctx)
 {
 	struct packet p = { .entry = ENTRY_XDP };
-	__u32 reason, out_ifindex = 0;
+	struct frame f;
+	__u32 reason;
 
-	p.eth = (void *)(long)ctx->data;
-	p.end = (void *)(long)ctx->data_end;
+	f.eth = (void *)(long)ctx->data;
+	f.end = (void *)(long)ctx->data_end;
 	p.ifindex = ctx->ingress_ifindex;
 	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
 	/* A frame in several buffers may find an egress driver that takes only one: tc knows no such limit. */
-	reason = p.length + ETH_HLEN > p.end - (void *)p.eth ? KERNEL_TC : balance(&p, &out_ifindex);
+	reason = p.length + ETH_HLEN > f.end - (void *)f.eth ? KERNEL_TC : balance(&p, &f);
 	/* What goes to the kernel meets the tc program first, which counts why. */
 	if (reason > KERNEL_FIRST && reason < DROP_FIRST) {
 		count(KERNEL_TC);
 		return XDP_PASS;
 	}
 	count(reason);
-	return reason < KERNEL_FIRST ? bpf_redirect(out_ifindex, 0) : XDP_DROP;
+	return reason < KERNEL_FIRST ? bpf_redirect(p.out.ifindex, 0) : XDP_DROP;
 }
 
 SEC("syscall")
-int lh_sweep(struct sweep *request)
+int lh_sweep(struct slice *slice)
 {
-	return sweep_everything(request);
+	return sweep_slice(slice);
+}
+
+SEC("syscall")
+int lh_move(struct slice *slice)
+{
+	return move_slice(slice);
+}
+
+SEC("syscall")
+int lh_repair(struct repair *request)
+{
+	return repair_counters(request);
 }
 
 SEC("xdp")

@@ -10,6 +10,17 @@ static __always_inline struct leg *leg_by_id(__u32 id)
 	return bpf_map_lookup_elem(&legs, &id);
 }
 
+/* The target word of a MAC address on a leg: see struct hop. */
+static __always_inline __u64 target_word(__u32 leg_id, const __u8 *mac)
+{
+	return (__u64)(*(const __u32 *)mac) | (__u64)(*(const __u16 *)(mac + 4)) << 32 | (__u64)(leg_id + 1) << 48;
+}
+
+static __always_inline __u32 target_leg(__u64 target)
+{
+	return (__u32)(target >> 48) - 1;
+}
+
 static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 {
 	return *(const __u32 *)a == *(const __u32 *)b && *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
@@ -27,25 +38,36 @@ static __always_inline bool own_mac(const struct leg *leg, const __u8 *mac)
 	return bpf_map_lookup_elem(&own_macs, &key) != NULL;
 }
 
-/* Find the leg and fill in leg id and zone. 0, or the reason for which the kernel gets the frame. */
-static __always_inline __u32 find_leg(struct packet *p)
+/* Id of the leg an interface is, or MAX_LEGS. */
+static __always_inline __u32 leg_of_interface(__u32 ifindex)
 {
-	__u32 *id = bpf_map_lookup_elem(&leg_index, &p->ifindex);
+	__u32 *id;
+
+	if (likely(ifindex < SMALL_IFINDEX)) {
+		id = bpf_map_lookup_elem(&leg_by_ifindex, &ifindex);
+		return id && *id ? *id - 1 : MAX_LEGS;
+	}
+	id = bpf_map_lookup_elem(&leg_index, &ifindex);
+	return id ? *id : MAX_LEGS;
+}
+
+/* Find the leg and fill in leg, zone and where the frame came from. 0, or the reason for which the kernel gets it. */
+static __always_inline __u32 find_leg(struct packet *p, const struct frame *f)
+{
 	struct leg *leg;
 
-	if (!id)
-		return KERNEL_NO_LEG;
-	leg = leg_by_id(*id);
+	p->leg_id = leg_of_interface(p->ifindex);
+	leg = leg_by_id(p->leg_id);
 	if (!leg)
 		return KERNEL_NO_LEG;
-	p->leg_id = *id;
 	p->key.zone = leg->zone;
-	if (p->eth->h_dest[0] & 1)
+	if (f->eth->h_dest[0] & 1)
 		return KERNEL_MULTICAST;
-	if (!own_mac(leg, p->eth->h_dest))
+	if (!own_mac(leg, f->eth->h_dest))
 		return KERNEL_FOREIGN_MAC;
 	/* A frame from our own address is an echo of ours; a hop learned from it would be ourselves. */
-	if (p->eth->h_source[0] & 1 || own_mac(leg, p->eth->h_source))
+	if (f->eth->h_source[0] & 1 || own_mac(leg, f->eth->h_source))
 		return KERNEL_OWN_SOURCE;
+	p->source_target = target_word(p->leg_id, f->eth->h_source);
 	return 0;
 }

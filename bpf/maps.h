@@ -54,7 +54,10 @@ ARRAY_MAP(server_loads, struct server_load, MAX_SERVERS);
 /* leg id -> leg. Director writes; packets read twice each, in and out. */
 ARRAY_MAP(legs, struct leg, MAX_LEGS);
 
-/* ifindex -> leg id. Director writes; packets read. */
+/* ifindex -> leg id + 1, 0: none; for interfaces of an index below SMALL_IFINDEX. Director writes; packets read. */
+ARRAY_MAP(leg_by_ifindex, __u32, SMALL_IFINDEX);
+
+/* ifindex -> leg id, for all. Director writes; packets of interfaces with a large index read. */
 HASH_MAP(leg_index, __u32, __u32, MAX_LEGS);
 
 /* (ifindex, MAC) -> 1 for MAC addresses that are the director's beside the leg's own. */
@@ -63,7 +66,7 @@ HASH_MAP(own_macs, struct own_mac_key, __u8, MAX_OWN_MACS);
 /* hop id -> hop. Packets learn, director resolves and re-points. Id 0 is never used. */
 ARRAY_MAP(hops, struct hop, MAX_HOPS);
 
-/* hop id -> connections that use it, as the last sweep counted. Sweep writes; director reads and zeroes. */
+/* hop id -> connections that use it, as the running sweep counts them. The director zeroes it before a sweep. */
 ARRAY_MAP(hop_refs, __u32, MAX_HOPS);
 
 /* target word -> hop id: what makes hops unique. Packets and director insert, never overwrite. */
@@ -88,8 +91,22 @@ struct {
 /* (zone, address) -> server id for packets to a real server's own address. Read on a miss. */
 HASH_MAP(server_addrs, struct server_address, __u32, MAX_SERVERS);
 
-/* (zone, endpoints, protocol) -> connection. Packets write; only table.h touches it. */
-HASH_MAP(connections, struct connection_key, struct connection, 1000000);
+/* bucket -> tags of its ways. Packets, sweep and move write; only the table's own headers touch it and the next ones. */
+ARRAY_MAP(tags, struct bucket, 1);
+
+/* slot = bucket * WAYS + way -> connection. The director reads it through a memory map. */
+ARRAY_MAP(entries, struct connection, WAYS);
+
+/* The table that connections are being moved to; not used otherwise. */
+ARRAY_MAP(next_tags, struct bucket, 1);
+ARRAY_MAP(next_entries, struct connection, WAYS);
+
+/* 0 -> the hash's secret, which the director draws once, and counters, which packets and the sweep write. */
+ARRAY_MAP(table, struct table, 1);
+
+/* server id, service id -> live connections as the running sweep counts them. The director zeroes both before a sweep. */
+ARRAY_MAP(server_census, struct server_census, MAX_SERVERS);
+ARRAY_MAP(service_census, __u32, MAX_SERVICES);
 
 /* (service, masked client) -> template. Packets write on new connections of persistent services. */
 struct {

@@ -86,13 +86,12 @@ static long try_rule(__u32 i, struct rule_scan *scan)
 	return 1;
 }
 
-/* Try rules first..first + count - 1. The service of the one that matches goes to `service`. */
-static __always_inline bool match_rules(const struct packet *p, __u32 first, __u32 rule_count, __u32 source_box,
-					__u32 *service)
+/* Try rules first..first + count - 1. The service of the one that matches goes to p->choice. */
+static __always_inline bool match_rules(struct packet *p, __u32 first, __u32 rule_count, __u32 source_box)
 {
 	struct rule_scan scan = { .packet = p, .first = first, .source_box = source_box };
 
 	bpf_loop(rule_count, try_rule, &scan, 0);
-	*service = scan.service;
+	p->choice.service = scan.service;
 	return scan.found;
 }

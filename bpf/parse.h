@@ -14,33 +14,59 @@
 
 enum entry { ENTRY_TC, ENTRY_XDP };
 
-struct packet {
+/* Where the bytes are. Apart from struct packet, which functions that are verified on their own can then be given. */
+struct frame {
 	struct ethhdr *eth;
 	void *end;
-	enum entry entry;
+};
+
+/* What was decided about a packet without a connection; becomes its connection's. */
+struct decision {
+	__u16 service;
+	__u16 server;
+	__u16 forward_hop;
+	__u16 last_hop;
+	__u16 flags;  /* enum connection_flag */
+	__u16 prefix; /* of the service's persistence */
+};
+
+/* Where a packet leaves: set when it is forwarded. */
+struct way_out {
+	__u64 target; /* of the hop */
+	__u64 mac;    /* of the leg, in the first six bytes */
 	__u32 ifindex;
-	__u32 leg_id;
-	__u32 source_hop; /* the hop it came from, 0 if not known; set for a packet without a connection */
-	__u32 half;
+};
+
+struct packet {
+	__u64 now_ns;
+	__u64 source_target; /* target word of the hop it came from; see struct hop */
+	__u64 hash;	     /* of the key */
+	__u64 word;	     /* of the entry that was found, then */
+	__u32 slot;	     /* where it was found, and in which table */
+	__u8 table;
+	__u8 entry; /* enum entry */
+	__u8 half;
+	__u8 leg_id;
+	__u32 ifindex;
 	__u32 length;	      /* bytes from the IP header on, without what a driver padded */
 	__u32 segments;	      /* packets on the wire: more than one for a GSO frame */
 	__u32 segment_length; /* of one packet on the wire, from the IP header on; GSO: the payload until parsed */
 	__u32 l4_length;      /* bytes after the IP header by the packet's own account: a frame may be padded */
 	__u32 headers;	      /* bytes of IP and L4 headers, which every segment of a GSO frame carries */
-	__u64 now_ns;
 	__be32 source;
 	__be32 destination;
 	__be16 source_port;
 	__be16 destination_port;
+	__u16 source_hop; /* the hop it came from, 0 if not known; set for a packet without a connection */
 	__u8 ip_proto;
 	__u8 dscp;
 	__u8 tcp_flags; /* RFC 9293 section 3.1, the eight bits after the data offset */
 	__u8 from_low;	/* the sender is the key's lower endpoint */
 	__u8 opening;	/* may be scheduled */
 	__u8 related;	/* an ICMP error; key is of the connection it talks about */
-	__u16 pad;
-	__u32 fingerprint; /* of the key */
+	struct decision choice;
 	struct connection_key key;
+	struct way_out out;
 };
 
 #define TCP_FIN 0x01
@@ -129,15 +155,15 @@ static __always_inline bool martian(__be32 source, __be32 destination)
 }
 
 /* TCP, UDP or ICMP echo: key and opening. */
-static __always_inline __u32 parse_conversation(struct packet *p, const void *l4)
+static __always_inline __u32 parse_conversation(struct packet *p, const struct frame *f, const void *l4)
 {
-	if (!parse_ports(l4, p->end, p->l4_length, p->ip_proto, &p->source_port, &p->destination_port))
+	if (!parse_ports(l4, f->end, p->l4_length, p->ip_proto, &p->source_port, &p->destination_port))
 		return p->ip_proto == IPPROTO_ICMP ? KERNEL_PROTOCOL : KERNEL_TRUNCATED;
 	p->opening = 1;
 	if (p->ip_proto == IPPROTO_TCP) {
 		const struct tcphdr *tcp = l4;
 
-		if ((const void *)(tcp + 1) > p->end || p->l4_length < sizeof(*tcp))
+		if ((const void *)(tcp + 1) > f->end || p->l4_length < sizeof(*tcp))
 			return KERNEL_TRUNCATED;
 		if (tcp->doff * 4 < sizeof(*tcp) || tcp->doff * 4 > p->l4_length)
 			return KERNEL_BAD_HEADER;
@@ -161,22 +187,22 @@ static __always_inline __u32 parse_conversation(struct packet *p, const void *l4
  * An ICMP error: the key is that of the packet it quotes, which travelled the other way, so the
  * quoted destination takes the sender's place. Eight quoted bytes of L4 are enough (RFC 792).
  */
-static __always_inline __u32 parse_icmp_error(struct packet *p, const void *l4)
+static __always_inline __u32 parse_icmp_error(struct packet *p, const struct frame *f, const void *l4)
 {
 	const struct iphdr *quoted = l4 + sizeof(struct icmphdr);
 	__u32 length, available = p->l4_length - sizeof(struct icmphdr);
 	__be16 source_port, destination_port;
 
-	if ((const void *)(quoted + 1) > p->end)
+	if ((const void *)(quoted + 1) > f->end)
 		return KERNEL_TRUNCATED;
-	length = header_length(quoted, p->end);
+	length = header_length(quoted, f->end);
 	if (!length || available < length)
 		return KERNEL_TRUNCATED;
 	if (quoted->saddr != p->destination || martian(quoted->saddr, quoted->daddr))
 		return KERNEL_BAD_HEADER;
 	if (quoted->frag_off & htons(IP_FRAGMENT_OFFSET))
 		return KERNEL_FRAGMENT;
-	if (!parse_ports((const void *)quoted + length, p->end, available - length, quoted->protocol, &source_port,
+	if (!parse_ports((const void *)quoted + length, f->end, available - length, quoted->protocol, &source_port,
 			 &destination_port))
 		return KERNEL_PROTOCOL;
 	p->related = 1;
@@ -185,21 +211,21 @@ static __always_inline __u32 parse_icmp_error(struct packet *p, const void *l4)
 	return 0;
 }
 
-static __always_inline __u32 parse_icmp(struct packet *p, const void *l4)
+static __always_inline __u32 parse_icmp(struct packet *p, const struct frame *f, const void *l4)
 {
 	const struct icmphdr *icmp = l4;
 
-	if ((const void *)(icmp + 1) > p->end || p->l4_length < sizeof(*icmp))
+	if ((const void *)(icmp + 1) > f->end || p->l4_length < sizeof(*icmp))
 		return KERNEL_TRUNCATED;
 	switch (icmp->type) {
 	case ICMP_ECHO:
 	case ICMP_ECHOREPLY:
-		return parse_conversation(p, l4);
+		return parse_conversation(p, f, l4);
 	case ICMP_DEST_UNREACH:
 	case ICMP_SOURCE_QUENCH:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
-		return parse_icmp_error(p, l4);
+		return parse_icmp_error(p, f, l4);
 	default:
 		return KERNEL_PROTOCOL;
 	}
@@ -224,15 +250,18 @@ static __always_inline void count_segments(struct packet *p)
 	p->length += (p->segments - 1) * p->headers;
 }
 
-/* Everything after the Ethernet header. 0, or the reason for which the kernel gets the packet. */
-static __always_inline __u32 parse_ipv4(struct packet *p)
+/*
+ * Everything after the Ethernet header. 0, or the reason for which the kernel gets the packet. Not inlined: its stack is
+ * free again when a decision is made, which needs nearly all of the 512 bytes there are.
+ */
+static inline __noinline __u32 parse_ipv4(struct packet *p, const struct frame *f)
 {
-	const struct iphdr *ip = (const void *)(p->eth + 1);
+	const struct iphdr *ip = (const void *)(f->eth + 1);
 	__u32 length, reason;
 
-	if ((const void *)(ip + 1) > p->end)
+	if ((const void *)(ip + 1) > f->end)
 		return KERNEL_TRUNCATED;
-	length = header_length(ip, p->end);
+	length = header_length(ip, f->end);
 	if (!length)
 		return KERNEL_BAD_HEADER;
 	/* A GSO frame's total length is its own affair: the kernel made it, and may leave 0 in it. */
@@ -256,9 +285,9 @@ static __always_inline __u32 parse_ipv4(struct packet *p)
 	if (ip->frag_off & htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))
 		return KERNEL_FRAGMENT;
 	if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP)
-		reason = parse_conversation(p, (const void *)ip + length);
+		reason = parse_conversation(p, f, (const void *)ip + length);
 	else if (ip->protocol == IPPROTO_ICMP)
-		reason = parse_icmp(p, (const void *)ip + length);
+		reason = parse_icmp(p, f, (const void *)ip + length);
 	else
 		reason = KERNEL_PROTOCOL;
 	if (!reason)
@@ -267,15 +296,15 @@ static __always_inline __u32 parse_ipv4(struct packet *p)
 }
 
 /* The Ethernet header. 0, or the reason for which the kernel gets the frame. */
-static __always_inline __u32 parse_ethernet(const struct packet *p)
+static __always_inline __u32 parse_ethernet(const struct frame *f)
 {
-	if ((const void *)(p->eth + 1) > p->end)
+	if ((const void *)(f->eth + 1) > f->end)
 		return KERNEL_TRUNCATED;
-	if (p->eth->h_proto == htons(ETH_P_8021Q) || p->eth->h_proto == htons(ETH_P_8021AD))
+	if (f->eth->h_proto == htons(ETH_P_8021Q) || f->eth->h_proto == htons(ETH_P_8021AD))
 		return KERNEL_VLAN;
-	if (p->eth->h_proto == htons(ETH_P_IPV6))
+	if (f->eth->h_proto == htons(ETH_P_IPV6))
 		return KERNEL_IPV6;
-	if (p->eth->h_proto != htons(ETH_P_IP))
+	if (f->eth->h_proto != htons(ETH_P_IP))
 		return KERNEL_NOT_IP;
 	return 0;
 }

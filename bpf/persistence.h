@@ -34,15 +34,13 @@ static __always_inline bool template_expired(const struct template *template, __
 	return READ_ONCE(template->children) == 0 && now_ns > READ_ONCE(template->expires_ns);
 }
 
-/* One child less for the template that `connection` was scheduled by. */
-static __always_inline void leave_template(const struct connection_key *key, const struct connection *connection,
-					   bool from_low)
+/* One child less for the template that a connection was scheduled by. */
+static __always_inline void leave_template(const struct connection_key *key, __u32 service, __u32 prefix, bool from_low)
 {
 	struct template_key template_id = {};
 	struct template *template;
 
-	template_key(&template_id, connection->service, from_low ? key->low : key->high,
-		     connection->persistence_prefix);
+	template_key(&template_id, service, from_low ? key->low : key->high, prefix);
 	template = bpf_map_lookup_elem(&templates, &template_id);
 	if (template && READ_ONCE(template->children))
 		__sync_fetch_and_add(&template->children, -1);

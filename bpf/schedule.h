@@ -111,14 +111,12 @@ static __always_inline __u32 schedule(const struct packet *p, __u32 service_id, 
 }
 
 /* A server for an opening packet of a persistent service. Sets the flag if a template counts it. */
-static __always_inline __u32 schedule_persistent(const struct packet *p, __u32 service_id,
-						 const struct service *service, __u32 *flags)
+static __always_inline __u32 schedule_persistent(struct packet *p, __u32 service_id, const struct service *service)
 {
-	__u8 prefix = service->persistence_prefix;
 	struct template_key key = {};
 	__u32 seen, server, bound;
 
-	template_key(&key, service_id, p->from_low ? p->key.low : p->key.high, prefix);
+	template_key(&key, service_id, p->from_low ? p->key.low : p->key.high, service->persistence_prefix);
 	seen = bound_server(&key, p->now_ns);
 	server = seen;
 	if (seen == SERVER_NONE || !usable(server_by_id(p->half, seen)))
@@ -128,6 +126,6 @@ static __always_inline __u32 schedule_persistent(const struct packet *p, __u32 s
 	bound = join_template(&key, seen, server, p->now_ns + service->persistence_ns);
 	if (bound == SERVER_NONE)
 		return server;
-	*flags |= CONNECTION_PERSISTENT;
+	p->choice.flags |= CONNECTION_PERSISTENT;
 	return bound;
 }

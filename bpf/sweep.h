@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The sweep: forget connections and templates that are due, count what is left. */
+/* The sweep: forget connections and templates that are due, count what is left. A slice of the slots at a time. */
 #pragma once
 
 #include "table.h"
 
 struct sweep_pass {
-	struct sweep *totals;
+	struct slice *slice;
 	struct ruleset *ruleset;
 };
 
@@ -14,63 +14,117 @@ static __always_inline void count_hop(__u32 id)
 	__u32 *refs = bpf_map_lookup_elem(&hop_refs, &id);
 
 	if (refs)
-		__sync_fetch_and_add(refs, 1);
+		*refs += 1;
 }
 
-static long sweep_connection(void *map, struct connection_key *key, struct connection *connection,
-			     struct sweep_pass *pass)
+/* What the live counters should be. One director sweeps at a time, so that nobody else writes these. */
+static __always_inline void take_census(const struct connection *connection, __u64 word)
 {
-	struct sweep *totals = pass->totals;
-	__u32 flags = WORD_FLAGS(READ_ONCE(connection->word));
-	__u64 idle_limit_ns = totals->idle_limit_ns;
+	__u32 service = connection->service, server = connection->server;
+	struct server_census *load;
+	__u32 *unassured;
 
-	(void)map;
-	if (flags & CONNECTION_DEAD)
-		return 0;
-	if (expired(connection, pass->ruleset, totals->now_ns) ||
-	    (idle_limit_ns && totals->now_ns > READ_ONCE(connection->last_seen_ns) + idle_limit_ns)) {
-		struct connection_key copy = *key;
-
-		if (retire(&copy, connection)) {
-			count(EVENT_EXPIRED);
-			totals->expired++;
-		}
-		return 0;
-	}
-	totals->connections++;
-	if (flags & CONNECTION_ASSURED)
-		totals->assured++;
 	count_hop(connection->forward_hop);
 	count_hop(connection->last_hop);
+	if (service == SERVICE_NONE)
+		return;
+	load = bpf_map_lookup_elem(&server_census, &server);
+	if (load && state_active(WORD_STATE(word)))
+		load->active++;
+	else if (load)
+		load->inactive++;
+	unassured = bpf_map_lookup_elem(&service_census, &service);
+	if (unassured && !(WORD_FLAGS(word) & CONNECTION_ASSURED))
+		*unassured += 1;
+}
+
+/* Take a connection out whose time is over. 1 if this was who did it. */
+static __always_inline __u32 expire(__u32 which, __u32 slot, __u64 word)
+{
+	if (!retire(which, slot, word))
+		return 0;
+	free_slot(which, slot);
+	count(EVENT_EXPIRED);
+	return 1;
+}
+
+static long sweep_slot(__u32 i, struct sweep_pass *pass)
+{
+	struct slice *slice = pass->slice;
+	__u32 slot = slice->first + i;
+	struct connection *connection = connection_at(slice->table, slot);
+	__u64 word;
+
+	if (!connection)
+		return 1;
+	word = READ_ONCE(connection->word);
+	if (!(WORD_FLAGS(word) & CONNECTION_LIVE))
+		return 0;
+	if (idle_ns(connection, slice->now_ns) > timeout_of(pass->ruleset, WORD_STATE(word))) {
+		slice->expired += expire(slice->table, slot, word);
+		return 0;
+	}
+	slice->connections++;
+	if (WORD_FLAGS(word) & CONNECTION_ASSURED)
+		slice->assured++;
+	if (WORD_FLAGS(word) & CONNECTION_OVERFLOW)
+		slice->overflowed++;
+	take_census(connection, word);
 	return 0;
 }
 
-static long sweep_one_template(void *map, struct template_key *key, struct template *template, struct sweep *totals)
+static long sweep_one_template(void *map, struct template_key *key, struct template *template, struct sweep_pass *pass)
 {
 	struct template_key copy = *key;
 
 	(void)map;
-	if (!sweep_template(&copy, template, totals->now_ns))
-		totals->templates++;
+	if (!sweep_template(&copy, template, pass->slice->now_ns))
+		pass->slice->templates++;
 	return 0;
 }
 
-/* Returns 0, or 1 if there is nothing published to sweep by. */
-static __always_inline int sweep_everything(struct sweep *request)
+/* The published time-outs, or NULL. */
+static __always_inline struct ruleset *published_ruleset(__u32 *half)
 {
-	struct sweep totals = { .now_ns = request->now_ns, .idle_limit_ns = request->idle_limit_ns };
-	struct sweep_pass pass = { .totals = &totals };
-	__u32 zero = 0, half;
+	__u32 zero = 0;
 	struct live *state = bpf_map_lookup_elem(&live, &zero);
 
 	if (!state)
-		return 1;
-	half = READ_ONCE(state->half) & 1;
-	pass.ruleset = bpf_map_lookup_elem(&rulesets, &half);
+		return NULL;
+	*half = READ_ONCE(state->half) & 1;
+	return bpf_map_lookup_elem(&rulesets, half);
+}
+
+/* Returns 0, or 1 if there is nothing published to sweep by. */
+static __always_inline int sweep_slice(struct slice *request)
+{
+	struct sweep_pass pass = { .slice = request };
+	__u32 half = 0;
+
+	pass.ruleset = published_ruleset(&half);
 	if (!pass.ruleset)
 		return 1;
-	bpf_for_each_map_elem(&connections, sweep_connection, &pass, 0);
-	bpf_for_each_map_elem(&templates, sweep_one_template, &totals, 0);
-	*request = totals;
+	bpf_loop(request->count, sweep_slot, &pass, 0);
+	if (request->templates_too)
+		bpf_for_each_map_elem(&templates, sweep_one_template, &pass, 0);
+	return 0;
+}
+
+/* Mend live counters that two sweeps found off by the same, and that nobody moved in between. */
+static __always_inline int repair_counters(const struct repair *request)
+{
+	__u32 server = request->server, service = request->service;
+	struct server_load *load = load_of(server);
+	struct service_load *service_load = bpf_map_lookup_elem(&service_loads, &service);
+	struct table *shared = the_table();
+
+	if (!load || !service_load || !shared)
+		return 1;
+	adjust(&load->active, request->active);
+	adjust(&load->inactive, request->inactive);
+	adjust(&service_load->unassured, request->service_unassured);
+	adjust(&shared->unassured, request->unassured);
+	adjust(&shared->overflowed, request->overflowed);
+	adjust(&shared->live, request->live);
 	return 0;
 }

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The connection table: find, insert, track, retire. Nothing else touches `connections`.
+ * The connection table as a packet meets it: find, insert, track, retire. Nothing else touches tags and entries.
  *
- * A connection's word holds flags and state and changes by compare-and-swap only, so of two CPUs
- * that see the same change one wins, and the winner moves the live counters. A retired entry keeps
- * its dead word until it is deleted by whoever retired it. Its memory may then be another
- * connection's at once, while a third CPU still holds a pointer: the word also holds a fingerprint
- * of the key, so that a successor is not taken for the connection that was found.
+ * A connection's word holds generation, flags and state, and changes by compare-and-swap only: of two CPUs that see the
+ * same change one wins, and the winner moves the live counters. Whoever found an entry knows it again by its generation:
+ * the next connection in the slot has another one, so that what was read between two readings of the same live word was
+ * read from one connection.
  */
 #pragma once
 
-#include "count.h"
-#include "persistence.h"
-#include "tcp_state.h"
-
-#define WORD_STATE(word) ((__u32)(word) & 0xff)
-#define WORD_FLAGS(word) ((__u32)((word) >> 8) & 0xffff)
-#define WORD_FINGERPRINT(word) ((__u32)((word) >> 32))
-#define WORD(fingerprint, flags, state) ((__u64)(fingerprint) << 32 | (__u64)(flags) << 8 | (state))
+#include "insert.h"
 
 /* A request-only conversation counts as assured after this many packets over this long. */
 #define ASSURED_PACKETS 4
@@ -26,89 +18,63 @@
 /* Tries to change a word before another CPU's change is taken to be the newer truth. */
 #define WORD_TRIES 4
 
-static __always_inline struct server_load *load_of(__u32 server)
+/* Looks for a connection that another CPU is inserting; it takes that CPU a few hundred nanoseconds. */
+#define PATIENCE 1024
+
+/* The live connection of the packet's key in both tables, expired or not: where it is goes into the packet. */
+static __always_inline struct connection *look_up(struct packet *p)
 {
-	return bpf_map_lookup_elem(&server_loads, &server);
+	__u32 found = look_everywhere(p, TABLE_MAIN, CONNECTION_LIVE, NO_SLOT);
+
+	p->table = TABLE_MAIN;
+	if (table_role != ROLE_ALONE && !found) {
+		found = look_everywhere(p, TABLE_NEXT, CONNECTION_LIVE, NO_SLOT);
+		p->table = TABLE_NEXT;
+	}
+	p->slot = SLOT(found);
+	return found ? connection_at(p->table, p->slot) : NULL;
 }
 
-/* Move the live counters of a server by one connection. */
-static __always_inline void adjust_load(__u32 service, __u32 server, __u32 state, int by)
+/* The connection of a packet, expired or not, or NULL. */
+static __always_inline struct connection *find_connection(struct packet *p)
 {
-	struct server_load *load;
+	struct table *shared = the_table();
 
-	if (service == SERVICE_NONE)
-		return;
-	load = load_of(server);
-	if (!load)
-		return;
-	if (state_active(state))
-		__sync_fetch_and_add(&load->active, by);
-	else
-		__sync_fetch_and_add(&load->inactive, by);
+	if (!shared)
+		return NULL;
+	p->hash = hash_of(&p->key, shared->secret);
+	return look_up(p);
 }
 
-static __always_inline __u64 timeout_of(const struct ruleset *ruleset, __u32 state)
+static long look_once_more(__attribute__((unused)) __u32 round, struct packet **p)
 {
-	return state < STATE_COUNT ? ruleset->timeout_ns[state] : 0;
+	return look_up(*p) ||
+	       !(look_everywhere(*p, TABLE_MAIN, CONNECTION_PENDING, NO_SLOT) ||
+		 (table_role != ROLE_ALONE && look_everywhere(*p, TABLE_NEXT, CONNECTION_PENDING, NO_SLOT)));
 }
 
-static __always_inline bool expired(const struct connection *connection, const struct ruleset *ruleset, __u64 now_ns)
+/* The connection that another CPU is about to insert: waits until it is live, or there is none, or for too long. */
+static __always_inline struct connection *await_connection(struct packet *p)
 {
-	__u64 last_seen_ns = READ_ONCE(connection->last_seen_ns);
+	struct packet *context = p;
 
-	/* Another CPU may have stamped it a tick later than our clock reading. */
-	return now_ns > last_seen_ns &&
-	       now_ns - last_seen_ns > timeout_of(ruleset, WORD_STATE(READ_ONCE(connection->word)));
-}
-
-static __always_inline __u32 fingerprint(const struct connection_key *key)
-{
-	const __u64 *words = (const __u64 *)key;
-	__u64 hash = 0;
-
-	for (int i = 0; i < (int)(sizeof(*key) / sizeof(*words)); i++)
-		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ULL;
-	return (__u32)(hash >> 32);
-}
-
-/* Take a connection out. True for the one caller that did; it must not touch the entry afterwards. */
-static __always_inline bool retire(const struct connection_key *key, struct connection *connection)
-{
-	__u64 word = READ_ONCE(connection->word);
-	__u32 flags = WORD_FLAGS(word);
-
-	if (flags & CONNECTION_DEAD || WORD_FINGERPRINT(word) != fingerprint(key) ||
-	    __sync_val_compare_and_swap(&connection->word, word, word | WORD(0, CONNECTION_DEAD, 0)) != word)
-		return 0;
-	adjust_load(connection->service, connection->server, WORD_STATE(word), -1);
-	if (flags & CONNECTION_PERSISTENT)
-		leave_template(key, connection, flags & CONNECTION_FROM_LOW);
-	bpf_map_delete_elem(&connections, key);
-	return 1;
+	bpf_loop(PATIENCE, look_once_more, &context, 0);
+	return look_up(p);
 }
 
 /* Whether an entry that was found is the packet's connection still. */
-static __always_inline bool still_there(const struct packet *p, const struct connection *connection)
+static __always_inline bool still_there(const struct packet *p, __u64 word)
 {
-	__u64 word = READ_ONCE(connection->word);
-
-	return WORD_FINGERPRINT(word) == p->fingerprint && !(WORD_FLAGS(word) & CONNECTION_DEAD);
+	return WORD_FLAGS(word) & CONNECTION_LIVE && !((word ^ p->word) & WORD_GENERATION);
 }
 
-/* The connection of a key, expired or not, or NULL. */
-static __always_inline struct connection *find_connection(struct packet *p)
+/* Take the connection that was found out. True for the one caller that did. */
+static __always_inline bool retire_found(const struct packet *p)
 {
-	struct connection *connection = bpf_map_lookup_elem(&connections, &p->key);
-
-	p->fingerprint = fingerprint(&p->key);
-	return connection && still_there(p, connection) ? connection : NULL;
-}
-
-static __always_inline __u32 state_after(const struct packet *p, __u32 state, enum direction direction, bool replied)
-{
-	if (p->ip_proto == IPPROTO_TCP)
-		return next_tcp_state(state, p->tcp_flags, direction, replied);
-	return p->ip_proto == IPPROTO_UDP ? STATE_UDP : STATE_ICMP;
+	if (!retire(p->table, p->slot, p->word))
+		return 0;
+	free_slot(p->table, p->slot);
+	return 1;
 }
 
 /* Both directions seen and, for TCP, established; or one direction only, for a while. */
@@ -121,33 +87,40 @@ static __always_inline bool becomes_assured(const struct packet *p, const struct
 	       (connection->packets[REQUEST] >= ASSURED_PACKETS && p->now_ns > connection->created_ns + ASSURED_NS);
 }
 
+/* A change of state or flags, for the CPU that won it. */
+static __always_inline void count_change(__u32 service, __u32 server, __u64 before, __u64 after)
+{
+	if (state_active(WORD_STATE(before)) != state_active(WORD_STATE(after))) {
+		adjust_load(service, server, WORD_STATE(after), 1);
+		adjust_load(service, server, WORD_STATE(before), -1);
+	}
+	if ((WORD_FLAGS(before) ^ WORD_FLAGS(after)) & CONNECTION_ASSURED)
+		adjust_unassured(service, -1);
+}
+
 /* State, flags, times and counts after a packet of a connection. */
 static __always_inline void track(const struct packet *p, struct connection *connection, enum direction direction)
 {
 	for (int i = 0; i < WORD_TRIES; i++) {
-		__u64 word = READ_ONCE(connection->word);
+		__u64 word = READ_ONCE(connection->word), changed;
 		__u32 flags = WORD_FLAGS(word), state = WORD_STATE(word), next, service, server;
-		__u64 changed;
 
-		if (flags & CONNECTION_DEAD || WORD_FINGERPRINT(word) != p->fingerprint)
+		if (!still_there(p, word))
 			return;
 		if (direction == RESPONSE)
 			flags |= CONNECTION_REPLIED;
 		next = state_after(p, state, direction, flags & CONNECTION_REPLIED);
 		if (!(flags & CONNECTION_ASSURED) && becomes_assured(p, connection, next, flags & CONNECTION_REPLIED))
 			flags |= CONNECTION_ASSURED;
-		changed = (word & ~0xffffffffULL) | WORD(0, flags, next);
-		if (changed == word)
+		changed = (word & WORD_GENERATION) | WORD(flags, next);
+		if (likely(changed == word))
 			break;
 		/* Read while the word vouches for them: after the swap the entry may be retired and another's. */
 		service = READ_ONCE(connection->service);
 		server = READ_ONCE(connection->server);
 		if (__sync_val_compare_and_swap(&connection->word, word, changed) != word)
 			continue;
-		if (state_active(state) != state_active(next)) {
-			adjust_load(service, server, next, 1);
-			adjust_load(service, server, state, -1);
-		}
+		count_change(service, server, word, changed);
 		break;
 	}
 	if (connection->last_seen_ns != p->now_ns)
@@ -157,48 +130,19 @@ static __always_inline void track(const struct packet *p, struct connection *con
 }
 
 /* A SYN on a connection that is over is a new conversation on reused ports (LVS: conn_reuse_mode). */
-static __always_inline bool reused(const struct packet *p, const struct connection *connection)
+static __always_inline bool reused(const struct packet *p)
 {
-	__u64 word = READ_ONCE(connection->word);
-	__u32 state = WORD_STATE(word);
+	__u32 state = WORD_STATE(p->word);
 
 	if (p->ip_proto != IPPROTO_TCP || !p->opening)
 		return 0;
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE ||
-	       (state == STATE_FIN_WAIT && !(WORD_FLAGS(word) & CONNECTION_REPLIED));
+	       (state == STATE_FIN_WAIT && !(WORD_FLAGS(p->word) & CONNECTION_REPLIED));
 }
 
 /* Whether a connection that was found has ended before this packet, which then belongs to a new one. */
 static __always_inline bool over(const struct packet *p, const struct connection *connection,
 				 const struct ruleset *ruleset)
 {
-	return expired(connection, ruleset, p->now_ns) || reused(p, connection);
-}
-
-enum insertion { INSERTED, CONTENDED, TABLE_FULL };
-
-/*
- * Remember a new connection. `fresh` comes with service, server and hops, `flags` says whether it
- * is the child of a template. CONTENDED: another CPU was first, and its entry is the connection.
- */
-static __always_inline enum insertion insert_connection(const struct packet *p, struct connection *fresh, __u32 flags)
-{
-	__u32 state = state_after(p, STATE_NONE, REQUEST, 0);
-	int error;
-
-	if (p->from_low)
-		flags |= CONNECTION_FROM_LOW;
-	fresh->word = WORD(p->fingerprint, flags, state);
-	fresh->last_seen_ns = p->now_ns;
-	fresh->created_ns = p->now_ns;
-	fresh->packets[REQUEST] = p->segments;
-	fresh->bytes[REQUEST] = p->length;
-	/* Counted before it can be found, so that nobody who retires it counts it below zero. */
-	adjust_load(fresh->service, fresh->server, state, 1);
-	error = bpf_map_update_elem(&connections, &p->key, fresh, BPF_NOEXIST);
-	if (likely(!error))
-		return INSERTED;
-	adjust_load(fresh->service, fresh->server, state, -1);
-	count(error == -EEXIST ? EVENT_CONTENDED : EVENT_TABLE_FULL);
-	return error == -EEXIST ? CONTENDED : TABLE_FULL;
+	return expired(connection, ruleset, p->now_ns) || reused(p);
 }

@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
     "run": Entry("lasthop.daemon.commands:run", DIRECTOR, "Run the director of FILE in the foreground."),
+    "apply": Entry("lasthop.daemon.apply:apply", DIRECTOR, "Let FILE be the running director's configuration."),
     "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),

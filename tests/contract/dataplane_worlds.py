@@ -22,6 +22,7 @@ from lasthop.dataplane.kernel import KernelDataPlane
 from lasthop.dataplane.leftover import detach_pins
 from lasthop.lab.waiting import wait_until
 from lasthop.model.configuration import Configuration
+from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.director import Director, State, Timeouts
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
@@ -45,6 +46,7 @@ ROUTER_MAC = "02:00:00:00:00:01"
 CLIENT, WWW = ("198.51.100.11", 40_000), ("203.0.113.80", 53)
 CONNECTIONS = 4096
 PATIENCE_S = 10
+EVERYTHING = ConnectionQuery()
 
 
 class World(Protocol):
@@ -142,7 +144,7 @@ class KernelWorld:
         assert wait_until(lambda: source in self.sources(), timeout=PATIENCE_S), "the connection is not in the table"
 
     def sources(self) -> list[tuple[str, int]]:
-        return [(each.source, each.source_port) for each in self.dataplane.connections()]
+        return [(each.source, each.source_port) for each in connections(self)]
 
     def expire(self) -> None:
         """Publish what is published with time-outs of nothing, and sweep."""
@@ -218,8 +220,16 @@ def firewall(address: str) -> RealServer:
 
 
 def only_connection(world: World) -> ConnectionReport:
-    (connection,) = world.dataplane.connections()
+    (connection,) = connections(world)
     return connection
+
+
+def connections(world: World, query: ConnectionQuery = EVERYTHING) -> list[ConnectionReport]:
+    """The connections that a query asks for, as many as it says."""
+    page = world.dataplane.connections(query)
+    shown = list(page.connections)
+    assert len(shown) == (page.total if query.limit is None else min(page.total, query.limit))
+    return shown
 
 
 def hop_of(world: World, mac: str) -> HopReport:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -39,9 +38,8 @@ from tests.contract.dataplane_worlds import (
     ROUTER_MAC,
     SPARE,
     SPARE_LEG,
-    FakeWorld,
-    KernelWorld,
     World,
+    connections,
     firewall,
     hop_of,
     macs,
@@ -51,31 +49,13 @@ from tests.contract.dataplane_worlds import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lasthop.model.real_server import Address
-
-
-@pytest.fixture
-def kernel_world() -> Iterator[KernelWorld]:
-    """The kernel's world; the thread is back in its own namespace afterwards, and nothing is pinned."""
-    with ExitStack() as stack:
-        yield KernelWorld(stack)
-
-
-@pytest.fixture(params=["fake", pytest.param("kernel", marks=pytest.mark.root)])
-def world(request: pytest.FixtureRequest) -> World:
-    """Either world."""
-    if request.param == "kernel":
-        kernel: KernelWorld = request.getfixturevalue("kernel_world")
-        return kernel
-    return FakeWorld()
 
 
 def test_what_is_made_anew_is_empty_and_not_adopted(world: World) -> None:
     assert not world.dataplane.adopted
     assert not world.dataplane.attachments()
-    assert not world.dataplane.connections()
+    assert not connections(world)
     assert not world.dataplane.hops()
     assert not world.dataplane.load()
     assert world.dataplane.sweep().maximum == CONNECTIONS
@@ -281,7 +261,7 @@ def test_what_is_removed_gives_its_ids_to_nobody_while_it_has_connections(world:
     world.arrive()
     world.dataplane.publish(plan(world, firewalls=(FW3,), macs=MACS | {FW3: OTHER_MAC}))
     world.arrive((CLIENT[0], 2))
-    shown = {each.source_port: (each.real_server, each.forward_hop.mac) for each in world.dataplane.connections()}
+    shown = {each.source_port: (each.real_server, each.forward_hop.mac) for each in connections(world)}
     assert shown == {CLIENT[1]: ("fw1", FW1_MAC), 2: ("fw3", OTHER_MAC)}
     world.dataplane.publish(plan(world))
     assert world.dataplane.load()["FWM 1", "fw1"].inactive == 1
@@ -329,7 +309,7 @@ def test_a_refused_plan_leaves_everything_as_it_was(world: World) -> None:
     )
     assert (world.dataplane.attachments(), world.dataplane.load(), world.dataplane.hops()) == before
     world.arrive((CLIENT[0], 2))
-    assert {each.real_server for each in world.dataplane.connections()} == {"fw1", "fw2"}
+    assert {each.real_server for each in connections(world)} == {"fw1", "fw2"}
     world.dataplane.publish(plan(world, legs=(*LEGS, SPARE_LEG)))
     assert [each.leg for each in world.dataplane.attachments()] == ["outside", "firewalls", "spare"]
 
@@ -362,7 +342,7 @@ def test_a_director_that_starts_again_finds_everything(world: World) -> None:
     )  # fmt: skip
     assert [each.leg for each in world.dataplane.attachments()] == ["outside", "firewalls"]
     world.arrive((CLIENT[0], 2))
-    assert {each.real_server for each in world.dataplane.connections()} == {"fw1", "fw2"}
+    assert {each.real_server for each in connections(world)} == {"fw1", "fw2"}
 
 
 def test_a_director_that_starts_again_with_another_plan_makes_the_difference(world: World) -> None:
@@ -382,5 +362,5 @@ def test_detach_leaves_nothing_for_the_next_director(world: World) -> None:
     world.dataplane.detach()
     world.reopen()
     assert not world.dataplane.adopted
-    assert not world.dataplane.connections()
+    assert not connections(world)
     assert not world.dataplane.hops()

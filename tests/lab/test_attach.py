@@ -27,7 +27,7 @@ from lasthop.model.rule import Match
 from lasthop.model.service import Service
 from lasthop.policy.compile import compile_plan
 from lasthop.policy.surroundings import Surroundings
-from tests.contract.dataplane_worlds import CLIENT, FIREWALLS, NO_XDP, OUTSIDE, KernelWorld, refused
+from tests.contract.dataplane_worlds import CLIENT, FIREWALLS, NO_XDP, OUTSIDE, KernelWorld, connections, refused
 from tests.lab.machines import PATIENCE_S, Machine
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def test_an_interface_that_is_made_again_is_attached_again(world: KernelWorld) -
     world.links[FIREWALLS] = world.link(FIREWALLS)
     world.dataplane.publish(plan(world))
     assert on(FIREWALLS, {"tcx": ["lh_tc"]}) == {"tcx": ["lh_tc"]}
-    assert {each.forward_hop.mac for each in world.dataplane.connections()} == {FW1_MAC}
+    assert {each.forward_hop.mac for each in connections(world)} == {FW1_MAC}
     world.arrive((CLIENT[0], 2))
 
 

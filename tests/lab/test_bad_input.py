@@ -303,7 +303,7 @@ class TestBesideARunningDirector:
 
 def test_a_second_director_is_refused_with_the_capabilities_of_a_service_too(tmp_path: Path) -> None:
     """CAP_SYS_ADMIN is not among them."""
-    only = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon,+net_raw", "timeout", "--signal=TERM", "3"]
+    only = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon,+net_raw", "timeout", "--signal=TERM", "30"]
     with Machine(tmp_path) as machine:
         machine.start(machine.write())
         other = machine.write(changed('name = "lb"', 'name = "other"'), "other.toml")

@@ -14,7 +14,7 @@ from lasthop.lab.traffic import open_http
 if TYPE_CHECKING:
     from lasthop.lab.topology import Topology
 
-TABLE = 1_000
+TABLE = 1_024
 
 
 @pytest.mark.parametrize(
@@ -28,5 +28,5 @@ def test_connections_beyond_the_table_are_served_by_rendezvous(lab: Topology) ->
     assert judged.holds, judged.asymmetric[:5]
     for director in lab.directors.values():
         counters = {counter["name"]: counter["value"] for counter in director.client.counters()}
-        assert counters["event_table_full"] >= 2 * TABLE
-        assert director.client.count_connections() <= TABLE
+        assert counters["event_table_full"] >= TABLE
+        assert TABLE <= director.client.count_connections() < 1.5 * TABLE, "all that was promised, and some more"

@@ -28,7 +28,6 @@ Hop = tuple[str, str]
 Endpoint = tuple[str, int]
 EachWay = tuple[int, int]
 """(request, response)."""
-RawKey = bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Connection:
     packets: EachWay
     bytes: EachWay
     word: int = field(default=0, compare=False)
-    raw_key: RawKey = field(default=b"", compare=False, repr=False)
+    slot: int = field(default=0, compare=False, repr=False)
 
 
 class Entries:
@@ -57,24 +56,34 @@ class Entries:
     maps: dict[str, Map]
     publisher: Publisher
     hops: HopTable
+    entries: np.ndarray[Any, Any]
+    table: np.ndarray[Any, Any]
+    service_loads: np.ndarray[Any, Any]
 
-    def __init__(self) -> None:
-        self._key_type = abi.types().struct("connection_key")
-        self._value_type = abi.types().struct("connection")
+    def look(self) -> None:
+        """Map the entries into memory; to be called when there are maps."""
+        types = abi.types()
+        self.entries = self.maps["entries"].view(types.struct("connection"))
+        self.table = self.maps["table"].view(types.struct("table"))
+        self.service_loads = self.maps["service_loads"].view(types.struct("service_load"))
+
+    def live(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The slots that hold connections."""
+        return np.flatnonzero(self.entries["word"] >> np.uint64(8) & np.uint64(_FLAGS["LIVE"]))
 
     def connections(self) -> list[Connection]:
         """All entries, expired ones too."""
-        keys, values = self.maps["connections"].batch(self._key_type, self._value_type)
-        return [self._connection(key, value) for key, value in zip(keys, values, strict=True)]
+        return [self._connection(slot) for slot in self.live().tolist()]
 
     def changed_connections(self, known: dict[bytes, Connection]) -> list[Connection]:
         """All entries; those whose bytes are in `known` are not decoded again. For as long as no hop is re-pointed."""
-        keys, values = self.maps["connections"].batch(self._key_type, self._value_type)
-        for key, value in zip(keys, values, strict=True):
-            raw = key.tobytes() + value.tobytes()
+        found = []
+        for slot in self.live().tolist():
+            raw = self.entries[slot].tobytes()
             if raw not in known:
-                known[raw] = self._connection(key, value)
-        return [known[key.tobytes() + value.tobytes()] for key, value in zip(keys, values, strict=True)]
+                known[raw] = self._connection(slot)
+            found.append(known[raw])
+        return found
 
     def only_connection(self) -> Connection:
         """The one entry there is."""
@@ -82,22 +91,18 @@ class Entries:
         return connection
 
     def forget(self) -> None:
-        """Delete all entries, as if they had never been: live counters stay as they are."""
-        for key in self.maps["connections"].keys():  # noqa: SIM118 -- a map of the kernel
-            self.maps["connections"].delete(key)
+        """Empty the table, as if nothing had ever been in it: live counters stay as they are."""
+        self.maps["tags"].view(abi.types().struct("bucket"))["tag"] = 0
+        self.entries["word"] &= np.uint64(0xFFFFFFFF << 32)
 
     def change(self, connection: Connection, **fields: int) -> None:
         """Rewrite fields of an entry in the map."""
-        raw = self.maps["connections"].lookup(connection.raw_key)
-        assert raw is not None
-        value = np.frombuffer(bytearray(raw), self._value_type)
         for name, number in fields.items():
-            value[name] = number
-        self.maps["connections"].update(connection.raw_key, value.tobytes())
+            self.entries[name][connection.slot] = number
 
     def set_state(self, connection: Connection, state: str, *flags: str) -> None:
-        """Put an entry into a state, keep its fingerprint and the flag that tells its originator."""
-        bits = connection.word >> 8 & (_FLAGS["FROM_LOW"] | _FLAGS["PERSISTENT"])
+        """Put an entry into a state, keep its generation and the flag that tells its originator."""
+        bits = connection.word >> 8 & (_FLAGS["FROM_LOW"] | _FLAGS["PERSISTENT"] | _FLAGS["LIVE"])
         for name in flags:
             bits |= _FLAGS[name]
         self.change(connection, word=connection.word >> 32 << 32 | bits << 8 | State[state])
@@ -105,12 +110,11 @@ class Entries:
     def age(self, seconds: float) -> None:
         """Make every entry and every template as old as if `seconds` had passed without a packet."""
         ns = int(seconds * NS)
-        for connection in self.connections():
-            raw = self.maps["connections"].lookup(connection.raw_key) or b""
-            value = np.frombuffer(raw, self._value_type)[0]
-            seen, created = int(value["last_seen_ns"]), int(value["created_ns"])
+        for slot in self.live().tolist():
+            seen, created = int(self.entries["last_seen_ns"][slot]), int(self.entries["created_ns"][slot])
             assert seen > ns, "the clock starts with the machine: it can be aged by less than its uptime"
-            self.change(connection, last_seen_ns=seen - ns, created_ns=max(1, created - ns))
+            self.entries["last_seen_ns"][slot] = seen - ns
+            self.entries["created_ns"][slot] = max(1, created - ns)
         for key, template in self.templates().items():
             template["expires_ns"] -= np.uint64(ns)
             self.maps["templates"].update(key, template.tobytes())
@@ -130,7 +134,9 @@ class Entries:
         """Id of the hop at (leg, MAC), 0 if there is none."""
         return self.hops.find(abi.target_word(self.publisher.leg_names.id_of(hop[0]), hop[1]))
 
-    def _connection(self, key: Any, value: Any) -> Connection:
+    def _connection(self, slot: int) -> Connection:
+        value = self.entries[slot]
+        key = value["key"]
         word = int(value["word"])
         bits = word >> 8 & 0xFFFF
         low = (str(IPv4Address(key["low"].tobytes()[12:])), int(key["low_port"].byteswap()))
@@ -143,7 +149,7 @@ class Entries:
             source=source,
             destination=destination,
             state=State(word & 0xFF).name,
-            flags=frozenset(name for name, bit in _FLAGS.items() if bits & bit and name != "FROM_LOW"),
+            flags=frozenset(name for name, bit in _FLAGS.items() if bits & bit and name not in ("FROM_LOW", "LIVE")),
             service=self.publisher.services.name_of(int(value["service"])),
             server=self.publisher.boxes.name_of(box),
             forward_hop=self.hop_of(int(value["forward_hop"])),
@@ -151,5 +157,5 @@ class Entries:
             packets=(int(value["packets"][0]), int(value["packets"][1])),
             bytes=(int(value["bytes"][0]), int(value["bytes"][1])),
             word=word,
-            raw_key=key.tobytes(),
+            slot=slot,
         )

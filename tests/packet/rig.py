@@ -20,7 +20,7 @@ from lasthop.dataplane.hop_table import HopTable
 from lasthop.dataplane.kernel import _possible_cpus, now_ns
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.libbpf import ffi, library, run_syscall, test_run
-from lasthop.dataplane.loader import Loaded, load
+from lasthop.dataplane.loader import Loaded, Role, load
 from lasthop.dataplane.publisher import Publisher
 from tests.packet.entries import NS, Entries, Hop
 from tests.packet.plans import INTERFACES, mac_of
@@ -40,9 +40,10 @@ _VERDICTS = {
 }
 _ARRAYS = (
     "live", "rulesets", "rules", "services", "servers", "listed", "fallbacks", "service_loads", "server_loads", "legs",
-    "hops", "hop_refs", "zone_names", "leg_names", "box_names", "service_names",
+    "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
+    "server_census", "service_census", "leg_by_ifindex","zone_names", "leg_names", "box_names", "service_names",
 )  # fmt: skip
-_HASHES = ("leg_index", "own_macs", "hop_index", "local", "server_addrs", "connections", "templates")
+_HASHES = ("leg_index", "own_macs", "hop_index", "local", "server_addrs", "templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,10 @@ class Attachments:
 class Rig(Entries):
     """One loaded data plane; `entry` says which of its two programs gets the frames."""
 
-    def __init__(self, connections: int) -> None:
-        super().__init__()
-        self.loaded: Loaded = load(None, connections)
+    def __init__(self, connections: int, role: Role = Role.ALONE, next_connections: int = 0) -> None:
+        self.loaded: Loaded = load(None, connections, role=role, next_connections=next_connections)
         self.maps = self.loaded.maps
+        self.look()
         self.entry = "tc"
         self.maps["reasons"].value_size = abi.types().struct("counters").itemsize * len(_possible_cpus())
         self._memory = {name: _memory_of(self.maps[name]) for name in _ARRAYS}
@@ -190,12 +191,15 @@ class Rig(Entries):
         counted = "KERNEL_TC" if self.entry == "xdp" else f"KERNEL_{reason}"
         return Outcome("kernel", None, {counted: 1} | events)
 
-    def sweep(self, *, after_s: float = 0, idle_limit_s: float = 0, at_ns: int = 0) -> Any:
-        """Run lh_sweep at a time; returns its ``struct sweep``. Hop references are counted from zero."""
-        request = np.zeros(1, abi.types().struct("sweep"))
-        request["now_ns"], request["idle_limit_ns"] = at_ns or now_ns() + int(after_s * NS), int(idle_limit_s * NS)
-        self.hops.refs[:] = 0
+    def sweep(self, *, after_s: float = 0, at_ns: int = 0) -> Any:
+        """Run lh_sweep over all slots at a time; returns its ``struct slice``. What it counts begins at zero."""
+        request = np.zeros(1, abi.types().struct("slice"))
+        request["now_ns"], request["count"] = at_ns or now_ns() + int(after_s * NS), len(self.entries)
+        request["templates_too"] = 1
+        for name in ("hop_refs", "server_census", "service_census"):
+            self._memory[name][:] = bytes(len(self._memory[name]))
         assert run_syscall(self.loaded.programs["lh_sweep"], request) == 0
+        self.hops.swept(self.maps["hop_refs"].view(np.dtype("u4")))
         REACHED.update(self._counted())
         return request[0]
 

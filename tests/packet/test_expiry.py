@@ -124,17 +124,3 @@ def test_sweep_counts_connections_assured_templates_and_hops_in_use(rig: Rig) ->
     rig.publish(two_box(firewalls(2), "rr", persistence_s=300))
     rig.send("outside", tcp(sport=9), ROUTER)
     assert (rig.sweep()["connections"], rig.sweep()["templates"]) == (7, 1)
-
-
-def test_idle_limit_ends_connections_that_were_silent_for_longer_whatever_their_state(rig: Rig) -> None:
-    rig.publish(two_box())
-    for port, age in ((1, 25), (2, 20), (3, 0)):
-        rig.send("outside", tcp(sport=port), ROUTER)
-        rig.send("firewalls", reply(tcp(sport=port)), FW[port - 1])
-        rig.send("outside", tcp("A", sport=port), ROUTER)
-        rig.age(age)
-    assert rig.sweep(idle_limit_s=50)["expired"] == 0
-    assert rig.sweep(idle_limit_s=30)["expired"] == 1
-    assert {each.source[1] for each in rig.connections()} == {2, 3}
-    assert rig.sweep(idle_limit_s=10)["expired"] == 1
-    assert [rig.load_of(f"fw{i}")[0] for i in range(4)] == [0, 0, 1, 0]

@@ -39,7 +39,7 @@ SENDERS = ["10.9.9.9", "203.0.113.1"]
 def raw(rig: Rig) -> tuple[Connection, bytes | None]:
     """The entry, with its times."""
     connection = rig.only_connection()
-    return connection, rig.maps["connections"].lookup(connection.raw_key)
+    return connection, rig.entries[connection.slot].tobytes()
 
 
 @pytest.mark.parametrize("opening", [tcp(), udp(), echo(), tcp(options=[OPTIONS]), echo(options=[OPTIONS])])

@@ -69,8 +69,8 @@ def loads(rig: Rig) -> tuple[int, int]:
 
 
 def keys_and_values(rig: Rig) -> tuple[Any, Any]:
-    types = abi.types()
-    return rig.maps["connections"].batch(types.struct("connection_key"), types.struct("connection"))
+    values = rig.entries[rig.live()]
+    return values["key"], values
 
 
 def client_ports(keys: Any) -> list[int]:

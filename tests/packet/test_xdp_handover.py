@@ -25,8 +25,8 @@ def entry() -> str:
 
 def everything(rig: Rig) -> dict[str, Any]:
     """All that packets may write, but the counted reasons."""
-    arrays = ("live", "server_loads", "service_loads", "legs", "hops")
-    hashes = ("connections", "templates", "hop_index")
+    arrays = ("live", "server_loads", "service_loads", "legs", "hops", "tags", "entries", "table")
+    hashes = ("templates", "hop_index")
     raw = {name: bytes(rig._memory[name]) for name in arrays}
     return raw | {name: rig.maps[name].entries() for name in hashes}
 

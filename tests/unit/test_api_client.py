@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from lasthop.api.fake import ServedDirector
 from lasthop.api.location import socket_path
 from lasthop.api.sample import sample
 from lasthop.errors import DataPlaneError, DirectorError, NotRunningError
+from lasthop.model.connection import EachWay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +40,7 @@ def leave_stale_socket(directory: Path, name: str) -> None:
         killed.bind(str(socket_path(name, directory)))
 
 
-def sources(**filters: str | int | None) -> dict[str, str | int | None]:
+def sources(**filters: str | float | None) -> dict[str, str | float | None]:
     return filters
 
 
@@ -102,10 +104,12 @@ def test_the_nouns_are_plain_json(directory: Path) -> None:
         (sources(client="198.51.100.9"), {"198.51.100.9"}),
         (sources(client="2001:db8::/32"), set()),
         (sources(server="fw1", state="TIME_WAIT"), {"192.0.2.200"}),
+        (sources(older_than=72), {"198.51.100.20", "198.51.100.9", "198.51.100.10", "192.0.2.200"}),
+        (sources(older_than=72.75), set()),
     ],
 )
 def test_connections_are_selected_by_the_director(
-    filters: dict[str, str | int | None], expected: set[str], directory: Path
+    filters: dict[str, str | float | None], expected: set[str], directory: Path
 ) -> None:
     client = Client(directory=directory)
     assert {connection["source"] for connection in client.connections(**filters)} == expected
@@ -114,6 +118,27 @@ def test_connections_are_selected_by_the_director(
 
 def test_a_limit_caps_the_connections_returned(directory: Path) -> None:
     assert len(Client(directory=directory).connections(limit=3)) == 3
+
+
+def test_a_part_says_of_how_many_it_is(directory: Path) -> None:
+    client = Client(directory=directory)
+    total, reports = client.some_connections(server="fw1", limit=1)
+    assert (total, len(reports)) == (2, 1)
+    assert client.copy("connections", io.BytesIO(), {"limit": 1}) == 4
+    assert client.copy("hops", io.BytesIO()) is None
+
+
+def test_the_most_come_first(tmp_path: Path) -> None:
+    operations = sample()
+    operations.connection_reports = [
+        replace(report, packets=EachWay(number, 2), bytes=EachWay(5, 9 - number), age_s=float(number % 3))
+        for number, report in enumerate(operations.connection_reports)
+    ]
+    sources = [report.source for report in operations.connection_reports]
+    with ServedDirector(operations, socket_path("lb1", tmp_path)):
+        client = Client(directory=tmp_path)
+        first = {top: client.connections(top=top, limit=1)[0]["source"] for top in ("packets", "bytes", "age")}
+    assert first == {"packets": sources[3], "bytes": sources[0], "age": sources[2]}
 
 
 def test_a_misspelt_name_is_no_empty_list(directory: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import stat
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,7 @@ from lasthop.api.sample import sample
 from lasthop.api.server import ROWS_AT_ONCE, application, serve
 from lasthop.errors import DataPlaneError, DirectorError
 from lasthop.model.connection import ConnectionReport
+from lasthop.model.connection_query import ConnectionPage
 from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
@@ -26,6 +28,7 @@ from lasthop.model.service import ServiceReport
 from lasthop.model.status import StatusReport
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from pathlib import Path
 
 NOUNS = {
@@ -45,13 +48,19 @@ CONNECTION_FIELDS = [
 
 def document(path: Path, target: str) -> tuple[int, bytes]:
     """Status and body of a GET, as any HTTP client gets them."""
+    head, body = answer(path, target)
+    return int(head.split()[1]), body
+
+
+def answer(path: Path, target: str) -> tuple[bytes, bytes]:
+    """Head and body of a GET."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(path))
         connection.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head.split()[1]), body
+        told = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = told.partition(b"\r\n\r\n")
+    return head, body
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -60,7 +69,7 @@ def test_a_noun_is_the_json_of_its_dataclasses(noun: str, tmp_path: Path) -> Non
     operations = sample()
     with ServedDirector(operations, path):
         status, body = document(path, f"/v1/{noun}")
-    expected: Any = getattr(operations, noun)()
+    expected: Any = operations.connection_reports if noun == "connections" else getattr(operations, noun)()
     plain = (
         [dataclasses.asdict(each) for each in expected] if isinstance(expected, list) else dataclasses.asdict(expected)
     )
@@ -88,6 +97,56 @@ def test_lists_are_one_document_with_one_report_a_line(tmp_path: Path) -> None:
     assert len(json.loads(b"".join(rows))) == len(operations.connection_reports)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "total", "shown"),
+    [("", 4, 4), ("?limit=0", 4, 4), ("?limit=3", 4, 3), ("?server=fw1&limit=1", 2, 1), ("?older_than=73", 0, 0)],
+)
+def test_the_head_of_a_part_tells_how_many_there_are(parameters: str, total: int, shown: int, tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        head, body = answer(path, f"/v1/connections{parameters}")
+    assert f"lasthop-total: {total}\r\n".encode() in head.lower() + b"\r\n"
+    assert len(json.loads(body)) == shown
+
+
+@pytest.mark.parametrize(
+    "parameters", ["limit=-1", "top=nothing", "older_than=-1", "older_than=nan", "older_than=1e30"]
+)
+def test_a_parameter_that_cannot_be_is_refused(parameters: str, tmp_path: Path) -> None:
+    path = tmp_path / "lb1.sock"
+    with ServedDirector(sample(), path):
+        status, body = document(path, f"/v1/connections?{parameters}")
+    assert status == 422
+    assert parameters.partition("=")[0] in json.loads(body)["problem"]
+
+
+def test_a_long_list_is_made_while_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is held, and the director's loop has its turn after each portion."""
+    operations, made = sample(), count()
+    report = operations.connection_reports[0]
+    monkeypatch.setattr(operations, "connections", lambda _: ConnectionPage(10**9, (report for _ in made)))
+    scope: dict[str, Any] = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": "/v1/connections", "raw_path": b"/v1/connections", "query_string": b"", "headers": [],
+    }  # fmt: skip
+
+    async def run() -> list[str]:
+        sent: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue(maxsize=1)
+
+        async def never() -> MutableMapping[str, Any]:
+            await asyncio.Event().wait()
+            return {}
+
+        task = asyncio.create_task(application(operations)(scope, never, sent.put))
+        kinds = [str((await sent.get())["type"]) for _ in range(4)]
+        task.cancel()
+        await asyncio.wait([task])
+        return kinds
+
+    assert asyncio.run(run()) == ["http.response.start", *["http.response.body"] * 3]
+    assert ROWS_AT_ONCE <= next(made) <= 6 * ROWS_AT_ONCE
+
+
 def test_an_empty_list_is_json_too(tmp_path: Path) -> None:
     path = tmp_path / "lb1.sock"
     operations = sample()
@@ -99,7 +158,7 @@ def test_an_empty_list_is_json_too(tmp_path: Path) -> None:
 def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
     described = application(sample()).openapi()
     assert sorted(described["paths"]) == sorted(
-        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/detach"]
+        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/apply", "/v1/detach"]
     )
     for noun, report in NOUNS.items():
         fields = [field.name for field in dataclasses.fields(report)]
@@ -140,7 +199,7 @@ def test_a_fault_is_answered_without_a_traceback(tmp_path: Path, caplog: pytest.
 @pytest.mark.parametrize(
     ("target", "status", "told"),
     [
-        ("/v1/connections?limit=0", 422, "limit"),
+        ("/v1/connections?limit=-1", 422, "limit"),
         ("/v1/connections?limit=many", 422, "limit"),
         ("/v1/connections?state=OPEN", 409, "SYN_RECV"),
         ("/v1/connections?client=198.51.100", 409, "198.51.100.0/24"),

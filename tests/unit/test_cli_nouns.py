@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +13,8 @@ from lasthop.__main__ import program
 from lasthop.api.fake import FakeOperations, ServedDirector
 from lasthop.api.location import socket_path
 from lasthop.api.sample import sample
+from lasthop.model.connection import EachWay
+from lasthop.model.connection_query import ConnectionPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +48,7 @@ def test_json_is_the_document_of_the_dataclasses(
     noun: str, lasthop: Callable[..., Result], operations: FakeOperations
 ) -> None:
     result = lasthop(noun, "--json")
-    reports: Any = getattr(operations, noun)()
+    reports: Any = operations.connection_reports if noun == "connections" else getattr(operations, noun)()
     expected = [asdict(report) for report in reports] if isinstance(reports, list) else asdict(reports)
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout) == expected
@@ -109,7 +111,8 @@ def test_connections_are_ordered_by_source_and_show_both_hops(lasthop: Callable[
     ]  # fmt: skip
     assert dict(zip(header, rows[3], strict=True)) == {
         "ZONE": "edge", "PROTO": "tcp", "SOURCE": "198.51.100.20:40000", "DESTINATION": "203.0.113.80:80",
-        "STATE": "SYN_RECV", "ASSURED": "no", "SERVICE": "FWM 1", "SERVER": "fw3", "FORWARD-HOP": "fw3@firewalls",
+        "STATE": "SYN_RECV", "ASSURED": "no", "SERVICE": "FWM 1", "SERVER": "fw3",
+        "FORWARD-HOP": "fw3 02:00:00:00:00:13@firewalls",
         "LAST-HOP": "02:00:00:00:00:02@outside", "PACKETS": "12/10", "BYTES": "3456/45678", "AGE": "1m12s",
         "IDLE": "2s", "EXPIRES": "14m57s",
     }  # fmt: skip
@@ -136,12 +139,67 @@ def test_connections_are_filtered_and_counted(
     assert json.loads(lasthop("connections", *filters, "--count", "--json").stdout) == {"connections": number}
 
 
+def test_hops_are_shown_as_names_and_macs(lasthop: Callable[..., Result]) -> None:
+    header, *rows = table(lasthop("connections", "--server", "fw1"))
+    hops = [(row[header.index("FORWARD-HOP")], row[header.index("LAST-HOP")]) for row in rows]
+    assert hops == [("fw1 02:00:00:00:00:11@firewalls", "router 02:00:00:00:00:01@outside")] * 2
+
+
 def test_connections_can_be_limited(lasthop: Callable[..., Result]) -> None:
     assert len(table(lasthop("connections", "--limit", "2"))) == 3
     assert len(json.loads(lasthop("connections", "--limit", "2", "--json").stdout)) == 2
+    assert len(table(lasthop("connections", "--limit", "0"))) == 5
 
 
-@pytest.mark.parametrize("arguments", [("--limit", "0"), ("--limit", "x"), ("--count", "--limit", "1"), ("--unknown",)])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_nobody_takes_a_part_for_the_whole(
+    form: tuple[str, ...], lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    operations.connection_reports *= 300
+    assert lasthop("connections", *form).stderr == "1,000 of 1,200 shown; --limit 0 shows all\n"
+    assert lasthop("connections", *form, "--limit", "7", "--server", "fw1").stderr == (
+        "7 of 600 shown; --limit 0 shows all\n"
+    )
+    for whole in (("--limit", "0"), ("--server", "fw1"), ("--count",)):
+        assert lasthop("connections", *form, *whole).stderr == ""
+
+
+def test_connections_that_ended_while_they_were_listed_are_accounted_for(
+    lasthop: Callable[..., Result], operations: FakeOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ConnectionPage(4, iter(operations.connection_reports[:3]))
+    monkeypatch.setattr(operations, "connections", lambda _: page)
+    result = lasthop("connections")
+    assert len(table(result)) == 4
+    assert result.stderr == "3 of 4 shown; the others have ended or moved meanwhile\n"
+
+
+def test_top_connections_are_in_the_order_of_what_they_have_most_of(
+    lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    operations.connection_reports = [
+        replace(report, bytes=EachWay(number, 5)) for number, report in enumerate(operations.connection_reports)
+    ]
+    header, *rows = table(lasthop("connections", "--top", "bytes", "--limit", "3"))
+    assert [row[header.index("BYTES")] for row in rows] == ["3/5", "2/5", "1/5"]
+
+
+@pytest.mark.parametrize(
+    ("age", "number"), [("72", 4), ("72s", 4), ("73", 0), ("1m", 4), ("2m", 0), ("1h", 0), ("1d", 0)]
+)
+def test_connections_older_than_a_duration_are_shown(age: str, number: int, lasthop: Callable[..., Result]) -> None:
+    assert lasthop("connections", "--count", "--older-than", age).stdout == f"{number}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--limit", "-1"), ("--limit", "x"), ("--count", "--limit", "1"), ("--count", "--top", "bytes"),
+        ("--top", "size"),
+        ("--older-than", "1w"), ("--older-than", "s"), ("--older-than", "1ms"), ("--older-than", "-1"),
+        ("--unknown",),
+    ],
+)  # fmt: skip
 def test_wrong_usage_exits_2(arguments: tuple[str, ...], lasthop: Callable[..., Result]) -> None:
     result = lasthop("connections", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")

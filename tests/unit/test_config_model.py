@@ -35,8 +35,8 @@ address = "10.0.1.11"
 
 
 def test_defaults_are_those_of_the_documentation() -> None:
-    configuration = parse(LEAST.format(more="match = [{}]"), "lb1.toml")
-    assert configuration.director.connections == 1_000_000
+    configuration = parse(LEAST.format(more="match = [{}]"), "lb1.toml", connections=70_000)
+    assert configuration.director.connections == 70_000
     assert configuration.director.timeouts.profile == "firewall-safe"
     assert configuration.director.timeouts.seconds == FIREWALL_SAFE_TIMEOUTS
     assert configuration.legs == (Leg("lan", "eth0", "edge", Mode.AUTO, ()),)

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lasthop.dataplane import abi
+from lasthop.dataplane import abi, table_size
 from lasthop.dataplane.btf import Btf
 from lasthop.dataplane.encode import Half, Ids, encode, protocol_name
 from lasthop.dataplane.identity import NameTable
 from lasthop.dataplane.kernel import require_kernel
+from lasthop.dataplane.loader import Role
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
+from lasthop.dataplane.resize import Phase
 from lasthop.errors import DataPlaneError
 from lasthop.model.director import PROFILES, State, Timeouts
 from lasthop.model.rule import PortRange
@@ -26,6 +28,7 @@ from lasthop.policy.plan import Choice, Plan, PlannedRule, PlannedServer, Planne
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from enum import IntEnum
     from pathlib import Path
 
 ANY_PORT = PortRange(0, 65535)
@@ -69,6 +72,21 @@ def test_what_a_reason_says_is_a_sentence_of_its_own() -> None:
     assert len({reason.sentence for reason in REASONS.values()}) == len(REASONS)
 
 
+@pytest.mark.parametrize(("ours", "name"), [(Role, "table_role"), (Phase, "resize_phase")])
+def test_enums_of_the_resize_are_those_of_the_header(ours: type[IntEnum], name: str) -> None:
+    shared = {value.rpartition("_")[2]: number for value, number in abi.enum(name).items()}
+    assert {each.name: each.value for each in ours} == shared
+
+
+def test_a_bucket_has_the_ways_of_the_header_and_a_connection_the_bytes_that_policy_counts() -> None:
+    assert abi.limit("WAYS") == table_size.WAYS
+    types = abi.types()
+    bucket = types.struct("bucket").itemsize + table_size.WAYS * types.struct("connection").itemsize
+    for connections in (1024, 65_536, 8_000_000):
+        assert table_size.memory_bytes(connections) == table_size.buckets_for(connections) * bucket
+    assert table_size.memory_bytes(10_000_000) // 10_000_000 == limits.BYTES_PER_CONNECTION
+
+
 def test_policy_promises_no_more_than_the_maps_hold() -> None:
     for name in ("MAX_LEGS", "MAX_RULES", "MAX_SERVICES", "MAX_SERVERS"):
         assert getattr(limits, name) <= abi.limit(name), name
@@ -80,14 +98,18 @@ def test_policy_promises_no_more_than_the_maps_hold() -> None:
         ("connection_key", 40),
         ("hop", 32),
         ("server", 16),
-        ("server_load", 16),
+        ("server_load", 24),
         ("template_key", 20),
         ("template", 16),
         ("own_mac_key", 12),
         ("local_key", 20),
         ("server_address", 20),
         ("name", 64),
-        ("sweep", 48),
+        ("bucket", 64),
+        ("connection", 128),
+        ("table", 128),
+        ("live", 24),
+        ("slice", 80),
     ],
 )
 def test_dtypes_are_as_large_as_the_kernels_structs(name: str, size: int) -> None:

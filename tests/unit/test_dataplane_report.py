@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.connection_table import report
+from lasthop.dataplane.connection_report import reports
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.director import PROFILES, State
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FORWARD = HopName("firewalls", "02:00:00:00:f0:01", None, "fw1")
 LAST = HopName("outside", "02:00:00:00:aa:01", None, "router")
@@ -35,25 +38,30 @@ class Words:
         return {71: FORWARD, 72: LAST}[hop_id]
 
 
-def entry(flags: int, state: State = State.ESTABLISHED) -> tuple[Any, Any]:
+def entry(flags: int, state: State = State.ESTABLISHED) -> NDArray[Any]:
     """A connection between 10.0.0.1:1000 and 10.0.0.2:80."""
-    key = np.zeros(1, abi.types().struct("connection_key"))
-    value = np.zeros(1, abi.types().struct("connection"))
+    entry = np.zeros(1, abi.types().struct("connection"))
+    key = entry["key"]
     key["low"] = np.frombuffer(abi.pack_address(IPv4Address("10.0.0.1")), "u1")
     key["high"] = np.frombuffer(abi.pack_address(IPv4Address("10.0.0.2")), "u1")
     key["low_port"], key["high_port"] = np.array([1000, 80], "u2").byteswap()
     key["zone"], key["ip_proto"] = 1, 6
-    value["word"] = 0xABCD << 32 | flags << 8 | state
-    value["forward_hop"], value["last_hop"], value["service"], value["server"] = 71, 72, 4, 9
-    value["created_ns"], value["last_seen_ns"] = NOW - 60 * 10**9, NOW - 25 * 10**8
-    value["packets"], value["bytes"] = [3, 2], [300, 200]
-    return key[0], value[0]
+    entry["word"] = 0xABCD << 32 | flags << 8 | state
+    entry["forward_hop"], entry["last_hop"], entry["service"], entry["server"] = 71, 72, 4, 9
+    entry["created_ns"], entry["last_seen_ns"] = NOW - 60 * 10**9, NOW - 25 * 10**8
+    entry["packets"], entry["bytes"] = [3, 2], [300, 200]
+    return entry
+
+
+def report(entry: NDArray[Any], now_ns: int = NOW) -> ConnectionReport:
+    """The one entry in words."""
+    (shown,) = reports(entry, now_ns, TIMEOUTS, Words())
+    return shown
 
 
 def test_report_says_everything_as_its_originator_sent_it() -> None:
     bits = abi.enum("connection_flag")
-    key, value = entry(bits["CONNECTION_FROM_LOW"] | bits["CONNECTION_ASSURED"])
-    assert report(key, value, NOW, TIMEOUTS, Words()) == ConnectionReport(
+    assert report(entry(bits["CONNECTION_FROM_LOW"] | bits["CONNECTION_ASSURED"])) == ConnectionReport(
         zone="core",
         protocol="tcp",
         source="10.0.0.1",
@@ -75,7 +83,7 @@ def test_report_says_everything_as_its_originator_sent_it() -> None:
 
 
 def test_originator_with_the_higher_address_is_the_source() -> None:
-    shown = report(*entry(0), NOW, TIMEOUTS, Words())
+    shown = report(entry(0))
     assert (shown.source, shown.source_port, shown.destination, shown.destination_port) == (
         "10.0.0.2", 80, "10.0.0.1", 1000
     )  # fmt: skip
@@ -84,9 +92,20 @@ def test_originator_with_the_higher_address_is_the_source() -> None:
 
 @pytest.mark.parametrize("now", [NOW - 10**10, NOW - 25 * 10**8])
 def test_clock_read_before_the_last_packet_makes_no_negative_times(now: int) -> None:
-    shown = report(*entry(0), now, TIMEOUTS, Words())
+    shown = report(entry(0), now)
     assert (shown.idle_s, shown.expires_s) == (0, 900)
 
 
 def test_time_left_ends_at_zero() -> None:
-    assert report(*entry(0), NOW + 10**13, TIMEOUTS, Words()).expires_s == 0
+    assert report(entry(0), NOW + 10**13).expires_s == 0
+
+
+def test_reports_keep_the_order_and_the_limits_of_their_entries() -> None:
+    entries = np.concatenate([entry(0, state) for state in State])
+    entries["bytes"] = 2**64 - 1
+    entries["key"]["low_port"], entries["service"] = 0xFFFF, 0xFFFF
+    shown = list(reports(entries, NOW, TIMEOUTS, Words()))
+    assert [each.state for each in shown] == [state.name for state in State]
+    assert {(each.bytes, each.destination_port, each.service) for each in shown} == {
+        (EachWay(2**64 - 1, 2**64 - 1), 0xFFFF, "")
+    }

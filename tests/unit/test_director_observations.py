@@ -11,6 +11,7 @@ import pytest
 from lasthop.dataplane.fake import FakeDataPlane
 from lasthop.director.director import Director
 from lasthop.errors import DataPlaneError, LasthopError, NetworkError
+from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.leg import Mode
 from tests.unit.director_worlds import (
     CLIENT,
@@ -40,11 +41,11 @@ NO_XDP = DataPlaneError("can't attach to leg 'outside' (eth0): driver has no nat
 
 def test_the_mac_addresses_of_all_real_servers_are_wanted() -> None:
     director, _ = started(observation(fw1=None, fw2=None, router=None))
-    assert director.wanted() == {(2, ROUTER), (3, FW1), (3, FW2)}
+    assert director.wanted == {(2, ROUTER), (3, FW1), (3, FW2)}
 
 
 def test_nothing_is_wanted_before_the_start() -> None:
-    assert Director(CONFIGURATION, "", FakeDataPlane()).wanted() == frozenset()
+    assert Director(CONFIGURATION, "", FakeDataPlane()).wanted == frozenset()
 
 
 def test_an_unresolved_real_server_is_no_reason_to_stop_and_joins_later() -> None:
@@ -62,7 +63,7 @@ def test_a_mac_address_that_moves_takes_the_connections_along() -> None:
     director, dataplane = started()
     dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
     director.observed(observation(fw1=OTHER_MAC))
-    (connection,) = director.connections()
+    (connection,) = director.connections(ConnectionQuery()).connections
     assert connection.forward_hop.mac == OTHER_MAC
     assert [hop.moved for hop in director.hops() if hop.name == "fw1"] == [1]
 
@@ -122,7 +123,7 @@ def test_an_interface_that_is_made_again_is_a_leg_again() -> None:
     again = replace(ETH1, ifindex=9, mac="02:00:00:00:00:09")
     director.observed(replace(WHOLE, links={"eth0": ETH0, "eth1": again}, neighbours={(9, FW1): FW1_MAC}))
     assert (leg(director, "firewalls").state, leg(director, "firewalls").mac) == ("up", again.mac)
-    assert (9, FW1) in director.wanted()
+    assert (9, FW1) in director.wanted
     assert server(director, "fw1").health == "up"
     plan = dataplane.pinned.plan
     assert plan is not None
@@ -162,7 +163,7 @@ def test_an_address_that_is_gone_for_a_while_leaves_the_plan_and_its_connections
     dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
     director.observed(observation(ETH0, NO_ADDRESS))
     assert server(director, "fw1").health == "up"
-    assert len(director.connections()) == 1
+    assert director.connections(ConnectionQuery()).total == 1
     director.observed(WHOLE)
     assert director.status().problems == []
 
@@ -208,7 +209,7 @@ def test_a_plan_the_data_plane_refuses_leaves_the_one_before_and_is_tried_again(
 
 def test_a_network_that_cannot_be_read_is_a_problem_until_it_can() -> None:
     director, _ = started()
-    director.not_observed(NetworkError("can't read links: they changed", "try again"))
+    director.noted("network", NetworkError("can't read links: they changed", "try again"))
     assert director.status().problems == ["can't read links: they changed; try again"]
     assert server(director, "fw1").mac == FW1_MAC
     director.observed(WHOLE)
@@ -256,7 +257,7 @@ class TestTheStart:
         stubborn = replace(CONFIGURATION, legs=(replace(LEGS[0], mode=Mode.XDP), LEGS[1]))
         with pytest.raises(DataPlaneError, match="no native XDP"):
             Director(stubborn, "", adopting).start(WHOLE)
-        assert len(adopting.connections()) == 1
+        assert adopting.connections(ConnectionQuery()).total == 1
         assert adopting.pinned.plan == dataplane.pinned.plan
 
     def test_what_does_not_fit_the_machine_is_refused(self) -> None:

@@ -187,14 +187,14 @@ def test_a_name_with_a_dot_is_written_as_sysctl_takes_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("available", "severity"), [(2 * GIB, Severity.OK), (800 << 20, Severity.WARNING), (400 << 20, Severity.ERROR)]
+    ("available", "severity"), [(2 * GIB, Severity.OK), (300 << 20, Severity.WARNING), (150 << 20, Severity.ERROR)]
 )
 def test_a_table_must_fit_into_the_memory_that_is_available(available: int, severity: Severity) -> None:
     findings = judge_configuration(configured(), replace(HEALTHY, memory_available=available))
     (found,) = [finding for finding in findings if finding.subject == "memory"]
     assert found.severity is severity
     if severity is Severity.ERROR:
-        assert found.remedy_command == "set [table] connections = 409_000"
+        assert found.remedy_command == "set [table] connections = 465_000"
 
 
 def test_this_machine_can_be_read_without_privileges() -> None:

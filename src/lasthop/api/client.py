@@ -10,25 +10,34 @@ import http.client
 import json
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import urlencode
 
 from lasthop.api.location import SOCKET_DIRECTORY, running, socket_path
-from lasthop.errors import DirectorError, NotRunningError
+from lasthop.errors import ConfigurationError, DirectorError, LasthopError, Mistake, NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 Report = dict[str, Any]
-Filters = dict[str, str | int | None]
+Filters = dict[str, str | float | None]
 
-#: Seconds without a byte from the director. A table of a million takes one to begin with.
+#: Seconds without a byte from the director: far more than it ever needs.
 SILENCE_S = 30.0
 PORTION = 1 << 16
 FIRST_REFUSAL = 400
 START = "start one with: lasthop run FILE"
+#: Header of a list that may be a part: how many there are.
+TOTAL = "Lasthop-Total"
 STRANGE = "see that its version is that of this command: lasthop --version"
+
+
+class Part(NamedTuple):
+    """Some reports of many."""
+
+    total: int
+    reports: list[Report]
 
 
 class Client:
@@ -59,12 +68,21 @@ class Client:
         """Fields of ServerReport each."""
         return self._list("servers")
 
-    def connections(self, **filters: str | int | None) -> list[Report]:
-        """Fields of ConnectionReport each. Filters: service, server, state, client, limit; None means "any"."""
-        return self._list("connections", filters)
+    def connections(self, **filters: str | float | None) -> list[Report]:
+        """Fields of ConnectionReport each.
 
-    def count_connections(self, **filters: str | int | None) -> int:
-        """How many connections there are. Filters: service, server, state, client."""
+        Filters: service, server, state, client, older_than (seconds), top (packets, bytes, age), limit; None is none.
+        """
+        return self.some_connections(**filters).reports
+
+    def some_connections(self, **filters: str | float | None) -> Part:
+        """`connections`, and how many there would be without a limit."""
+        with self._answer("GET", "connections", filters) as answer:
+            reports: list[Report] = self._parsed(answer.read())
+            return Part(len(reports) if answer.total is None else answer.total, reports)
+
+    def count_connections(self, **filters: str | float | None) -> int:
+        """How many connections there are. Filters: service, server, state, client, older_than."""
         return int(self._json("connections/count", filters)["connections"])
 
     def hops(self) -> list[Report]:
@@ -75,19 +93,33 @@ class Client:
         """Fields of CounterReport each."""
         return self._list("counters")
 
+    def apply(self, file: str, text: str, *, dry_run: bool = False) -> Report:
+        """Let `text`, which is in `file`, be the configuration, or say what it would change. Fields of ChangeReport.
+
+        Raises ConfigurationError with every mistake in it; nothing has changed then, nor after DirectorError.
+        """
+        body = json.dumps({"file": file, "text": text, "dry_run": dry_run}).encode()
+        with self._answer("POST", "apply", body=body) as answer:
+            report: Report = json.loads(answer.read())
+        return report
+
     def detach(self) -> None:
         """Take the data plane out of the kernel; all connections are forgotten."""
         with self._answer("POST", "detach"):
             pass
 
-    def copy(self, noun: str, output: BinaryIO, filters: Filters | None = None) -> None:
-        """Write the director's JSON document of `noun` to `output` as it comes, however long it is."""
+    def copy(self, noun: str, output: BinaryIO, filters: Filters | None = None) -> int | None:
+        """Write the director's JSON document of `noun` to `output` as it comes, however long it is.
+
+        Returns how many reports there are if the document may have a part of them.
+        """
         with self._answer("GET", noun, filters) as answer:
             while portion := answer.read(PORTION):
                 rest = memoryview(portion)
                 while rest:  # standard output is unbuffered under PYTHONUNBUFFERED, and then writes what it can
                     rest = rest[output.write(rest) :]
         output.flush()
+        return answer.total
 
     def director(self) -> str:
         """Name of the director that questions go to."""
@@ -109,7 +141,9 @@ class Client:
 
     def _json(self, noun: str, filters: Filters | None = None) -> Any:  # noqa: ANN401 - JSON is what it is
         with self._answer("GET", noun, filters) as answer:
-            body = answer.read()
+            return self._parsed(answer.read())
+
+    def _parsed(self, body: bytes) -> Any:  # noqa: ANN401 - JSON is what it is
         try:
             return json.loads(body)
         except ValueError as problem:
@@ -118,12 +152,15 @@ class Client:
             ) from problem
 
     @contextmanager
-    def _answer(self, method: str, noun: str, filters: Filters | None = None) -> Iterator[_Answer]:
+    def _answer(
+        self, method: str, noun: str, filters: Filters | None = None, body: bytes | None = None
+    ) -> Iterator[_Answer]:
         director = self.director()
         connection = _UnixConnection(str(socket_path(director, self._directory)))
         try:
             with _explained(director, self._directory):
-                connection.request(method, _target(noun, filters or {}))
+                headers = {} if body is None else {"Content-Type": "application/json"}
+                connection.request(method, _target(noun, filters or {}), body, headers)
                 response = connection.getresponse()
                 if response.status >= FIRST_REFUSAL:
                     raise _refusal(director, response)
@@ -139,6 +176,8 @@ class _Answer:
         self._director = director
         self._directory = directory
         self._response = response
+        total = response.headers.get(TOTAL, "")
+        self.total = int(total) if total.isdecimal() else None
 
     def read(self, size: int | None = None) -> bytes:
         with _explained(self._director, self._directory):
@@ -180,15 +219,17 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _target(noun: str, filters: Mapping[str, str | int | None]) -> str:
+def _target(noun: str, filters: Mapping[str, str | float | None]) -> str:
     query = urlencode({key: value for key, value in filters.items() if value is not None})
     return f"/v1/{noun}?{query}" if query else f"/v1/{noun}"
 
 
-def _refusal(director: str, response: http.client.HTTPResponse) -> DirectorError:
+def _refusal(director: str, response: http.client.HTTPResponse) -> LasthopError:
     """The director's own words; a body that is not its JSON means that something else listens there."""
     try:
         told = json.loads(response.read())
+        if "mistakes" in told:
+            return ConfigurationError(str(told["file"]), [Mistake(**each) for each in told["mistakes"]])
         return DirectorError(str(told["problem"]), str(told["remedy"]))
     except (ValueError, KeyError, TypeError):
         return DirectorError(

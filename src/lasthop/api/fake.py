@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.api.server import serve
+from lasthop.model.change import ChangeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lasthop.api.operations import Operations
     from lasthop.errors import LasthopError
     from lasthop.model.connection import ConnectionReport
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
@@ -44,6 +46,9 @@ class FakeOperations:
     connection_reports: list[ConnectionReport] = field(default_factory=list)
     hop_reports: list[HopReport] = field(default_factory=list)
     counter_reports: list[CounterReport] = field(default_factory=list)
+    change_report: ChangeReport = field(default_factory=lambda: ChangeReport("lb1", "lb1.toml", applied=True))
+    applied: list[tuple[str, str, bool]] = field(default_factory=list)
+    """(text, file, dry run) of each `apply`."""
     detached: bool = False
     failure: LasthopError | Exception | None = None
     """Raised by every method, if set."""
@@ -64,9 +69,9 @@ class FakeOperations:
         """As given."""
         return self._given(self.server_reports)
 
-    def connections(self) -> list[ConnectionReport]:
-        """As given."""
-        return self._given(self.connection_reports)
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
+        """Those of the given ones that `query` asks for."""
+        return query.answer(self._given(self.connection_reports))
 
     def hops(self) -> list[HopReport]:
         """As given."""
@@ -75,6 +80,12 @@ class FakeOperations:
     def counters(self) -> list[CounterReport]:
         """As given."""
         return self._given(self.counter_reports)
+
+    def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
+        """Remember it in `applied`."""
+        report = self._given(self.change_report)
+        self.applied.append((text, file, dry_run))
+        return report
 
     def detach(self) -> None:
         """Remember it in `detached`."""

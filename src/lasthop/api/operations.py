@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from lasthop.model.connection import ConnectionReport
+    from lasthop.model.change import ChangeReport
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
@@ -22,7 +23,7 @@ class Operations(Protocol):
     """A director as its front ends see it.
 
     All methods are called in the director's asyncio loop, one at a time, and may raise
-    LasthopError. `connections` may take up to a second on a table of a million.
+    LasthopError. None takes long, `connections` neither: it is the reading of its page that does.
     """
 
     def status(self) -> StatusReport:
@@ -37,14 +38,24 @@ class Operations(Protocol):
     def servers(self) -> list[ServerReport]:
         """Every real server of every service, in file order."""
 
-    def connections(self) -> list[ConnectionReport]:
-        """All live connections, in no particular order."""
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
+        """The live connections that `query` asks for; none, if it names what is not known.
+
+        The page may be read later, in portions, with other calls in between.
+        """
 
     def hops(self) -> list[HopReport]:
         """All hops, by id."""
 
     def counters(self) -> list[CounterReport]:
         """All counted reasons, zero or not."""
+
+    def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
+        """Let `text`, which is in the file at `file`, be the configuration; with `dry_run` only say what it changes.
+
+        Raises ConfigurationError with every mistake in it, DirectorError or NetworkError where it does not fit this
+        director or machine, DataPlaneError where the kernel refuses it. Nothing has changed then.
+        """
 
     def detach(self) -> None:
         """Take the data plane out of the kernel; all connections are forgotten."""

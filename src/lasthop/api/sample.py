@@ -68,6 +68,7 @@ def _status(director: str) -> StatusReport:
         hops=3,
         unexpected={"loop": 3},
         problems=["real server 'fw4' (10.0.1.14) does not answer on leg 'firewalls'"],
+        notes=[],
     )
 
 

@@ -1,44 +1,27 @@
 """Which connections a request asks for.
 
-Owns the filters of `/v1/connections`; they work on reports, wherever those come from.
+Owns the reading of the parameters of `/v1/connections`, and the refusal of names that nobody knows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from itertools import islice
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from lasthop.errors import DirectorError
+from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.director import State
 
 if TYPE_CHECKING:
     from lasthop.api.operations import Operations
-    from lasthop.model.connection import ConnectionReport
+    from lasthop.model.connection_query import ConnectionPage, Top
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Conditions on a connection, all of which must hold; None means "any"."""
-
-    service: str | None = None
-    server: str | None = None
-    state: str | None = None
-    client: IPv4Network | IPv6Network | None = None
-
-    def holds(self, connection: ConnectionReport) -> bool:
-        """Whether `connection` is asked for."""
-        return (
-            (self.service is None or connection.service == self.service)
-            and (self.server is None or connection.real_server == self.server)
-            and (self.state is None or connection.state == self.state)
-            and (self.client is None or ip_address(connection.source) in self.client)
-        )
-
-
-def selection(service: str | None, server: str | None, state: str | None, client: str | None) -> Selection:
-    """Read the filters of a request: a state in either case, `client` an address or a prefix.
+def conditions(
+    service: str | None, server: str | None, state: str | None, client: str | None, older_than_s: float | None
+) -> ConnectionQuery:
+    """Read the conditions of a request: a state in either case, `client` an address or a prefix.
 
     A service may be named by its mark alone. Raises DirectorError for a state or prefix that cannot be.
     """
@@ -54,21 +37,31 @@ def selection(service: str | None, server: str | None, state: str | None, client
             f"can't select connections by client {client!r}: it is neither an address nor a prefix",
             "write it like 192.0.2.7 or 192.0.2.0/24",
         ) from None
-    label = f"FWM {service}" if service is not None and service.isdecimal() else service
-    return Selection(label, server, None if state is None else state.upper(), prefix)
+    return ConnectionQuery(
+        service=f"FWM {service}" if service is not None and service.isdecimal() else service,
+        server=server,
+        state=None if state is None else State[state.upper()],
+        client=prefix,
+        older_than_s=older_than_s,
+    )
 
 
-def selected(operations: Operations, wanted: Selection, limit: int | None) -> list[ConnectionReport]:
-    """The connections that `wanted` asks for, at most `limit`.
+def shown(query: ConnectionQuery, top: Top | None, limit: int | None) -> ConnectionQuery:
+    """`query` with what is to be shown of what it finds; a limit of 0 is none."""
+    return replace(query, top=top, limit=limit or None)
+
+
+def selected(operations: Operations, query: ConnectionQuery) -> ConnectionPage:
+    """The connections that `query` asks for.
 
     Raises DirectorError when there are none because no service or real server of that name is known:
     a misspelt name must not look like a quiet network. Names that only old connections know are served.
     """
-    found = list(islice(filter(wanted.holds, operations.connections()), limit))
-    if not found:
-        _must_be_known("service", wanted.service, [report.service for report in operations.services()])
-        _must_be_known("real server", wanted.server, [report.name for report in operations.servers()])
-    return found
+    page = operations.connections(query)
+    if not page.total:
+        _must_be_known("service", query.service, [report.service for report in operations.services()])
+        _must_be_known("real server", query.server, [report.name for report in operations.servers()])
+    return page
 
 
 def _must_be_known(kind: str, name: str | None, known: list[str]) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import uvicorn
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
@@ -20,9 +21,11 @@ from starlette.exceptions import HTTPException
 
 from lasthop import __version__
 from lasthop.api.listener import Listener
-from lasthop.api.selection import selected, selection
-from lasthop.errors import ConfigurationError, DirectorError, LasthopError
+from lasthop.api.selection import conditions, selected, shown
+from lasthop.errors import ConfigurationError, DirectorError, LasthopError, Mistake
+from lasthop.model.change import ChangeReport
 from lasthop.model.connection import ConnectionReport
+from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
@@ -32,7 +35,7 @@ from lasthop.model.status import StatusReport
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -40,8 +43,12 @@ if TYPE_CHECKING:
     from lasthop.api.operations import Operations
 
 JSON = "application/json"
-#: Rows encoded before the loop gets its turn: some ten milliseconds.
-ROWS_AT_ONCE = 4096
+#: Longer than any machine runs, and no number that the clock's nanoseconds could not hold.
+_AGES_S = 1e9
+#: Rows made and encoded before the loop gets its turn: some ten milliseconds.
+ROWS_AT_ONCE = 1024
+#: Header of a list: how many there are, where the list may be a part.
+TOTAL = "Lasthop-Total"
 #: Seconds that answers under way may still take when the director stops.
 GRACE_S = 2
 
@@ -52,6 +59,24 @@ class Problem:
 
     problem: str
     remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class MistakenFile(Problem):
+    """Why a configuration file cannot be used: every mistake in it."""
+
+    file: str
+    mistakes: list[Mistake]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFile:
+    """A configuration file to apply, or to compare with what runs."""
+
+    file: str
+    """Its path, for reports."""
+    text: str
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,37 +216,50 @@ def _add_nouns(app: FastAPI, operations: Operations) -> None:
         return _list(operations.counters())
 
 
-_Service = Annotated[str | None, Query(description="Label of the service, or its mark alone")]
-_Server_ = Annotated[str | None, Query(description="Name of the real server")]
-_State = Annotated[str | None, Query(description="State of the connection, in either case")]
-_Client = Annotated[str | None, Query(description="Address or prefix the originator's address is in")]
-_Limit = Annotated[int | None, Query(ge=1, description="At most so many")]
+async def _asked(
+    *,
+    service: Annotated[str | None, Query(description="Label of the service, or its mark alone")] = None,
+    server: Annotated[str | None, Query(description="Name of the real server")] = None,
+    state: Annotated[str | None, Query(description="State of the connection, in either case")] = None,
+    client: Annotated[str | None, Query(description="Address or prefix the originator's address is in")] = None,
+    older_than: Annotated[float | None, Query(ge=0, le=_AGES_S, description="Opened so many seconds ago")] = None,
+) -> ConnectionQuery:
+    return conditions(service, server, state, client, older_than)
+
+
+_Asked = Annotated[ConnectionQuery, Depends(_asked)]
+_Top = Annotated[Top | None, Query(description="Those first that have most of it, both directions together")]
+_Limit = Annotated[int | None, Query(ge=0, description="At most so many; 0, or left out: all")]
+_PARTS: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {TOTAL: {"description": "How many connections match", "schema": {"type": "integer"}}}}
+}
 
 
 def _add_connections(app: FastAPI, operations: Operations) -> None:
-    @app.get("/v1/connections", response_model=list[ConnectionReport], summary="Live connections")
-    async def connections(
-        *,
-        service: _Service = None,
-        server: _Server_ = None,
-        state: _State = None,
-        client: _Client = None,
-        limit: _Limit = None,
-    ) -> Response:
-        return _list(selected(operations, selection(service, server, state, client), limit))
+    @app.get("/v1/connections", response_model=list[ConnectionReport], responses=_PARTS, summary="Live connections")
+    async def connections(query: _Asked, *, top: _Top = None, limit: _Limit = None) -> Response:
+        page = selected(operations, shown(query, top, limit))
+        return _list(page.connections, {TOTAL: str(page.total)})
 
     @app.get("/v1/connections/count", response_model=ConnectionCount, summary="How many connections")
-    async def connection_count(
-        *, service: _Service = None, server: _Server_ = None, state: _State = None, client: _Client = None
-    ) -> Response:
-        found = selected(operations, selection(service, server, state, client), None)
-        return Response(to_json(ConnectionCount(len(found))) + b"\n", media_type=JSON)
+    async def connection_count(query: _Asked) -> Response:
+        return Response(to_json(ConnectionCount(selected(operations, query).total)) + b"\n", media_type=JSON)
 
 
 def _add_verbs(app: FastAPI, operations: Operations) -> None:
     @app.post("/v1/detach", status_code=204, summary="Take the data plane out of the kernel")
     async def detach() -> None:
         operations.detach()
+
+    @app.post(
+        "/v1/apply",
+        response_model=ChangeReport,
+        responses={409: {"model": Problem | MistakenFile, "description": "Refused, and nothing changed"}},
+        summary="Let a file be the configuration",
+    )
+    async def apply(given: GivenFile) -> Response:
+        report = operations.apply(given.text, given.file, dry_run=given.dry_run)
+        return Response(to_json(report, indent=2) + b"\n", media_type=JSON)
 
 
 def _add_problems(app: FastAPI) -> None:
@@ -230,8 +268,13 @@ def _add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(LasthopError)
     async def refused(_request: Request, error: LasthopError) -> Response:
-        status = 409 if isinstance(error, DirectorError | ConfigurationError) else 500
+        status = 409 if isinstance(error, DirectorError) else 500
         return answer(status, error.problem, error.remedy)
+
+    @app.exception_handler(ConfigurationError)
+    async def mistaken(_request: Request, error: ConfigurationError) -> Response:
+        told = MistakenFile(error.problem, error.remedy, error.file, list(error.mistakes))
+        return Response(to_json(told), 409, media_type=JSON)
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_request: Request, error: RequestValidationError) -> Response:
@@ -249,15 +292,17 @@ def _add_problems(app: FastAPI) -> None:
         return answer(500, problem, "this is a fault in lasthop: the director's log has the details")
 
 
-def _list(reports: Sequence[object]) -> Response:
-    """One JSON document, one report a line, sent in portions so that a big table does not hold up the loop."""
+def _list(reports: Iterable[object], headers: dict[str, str] | None = None) -> Response:
+    """One JSON document, one report a line, made and sent in portions: a big table does not hold up the loop."""
 
     async def portions() -> AsyncIterator[bytes]:
+        rows = iter(reports)
         yield b"["
-        for start in range(0, len(reports), ROWS_AT_ONCE):
-            rows = b",\n".join(to_json(report) for report in reports[start : start + ROWS_AT_ONCE])
-            yield (b",\n" if start else b"\n") + rows
+        before = b"\n"
+        while portion := list(islice(rows, ROWS_AT_ONCE)):
+            yield before + b",\n".join(to_json(report) for report in portion)
+            before = b",\n"
             await asyncio.sleep(0)
-        yield b"\n]\n" if reports else b"]\n"
+        yield b"]\n" if before == b"\n" else b"\n]\n"
 
-    return StreamingResponse(portions(), media_type=JSON)
+    return StreamingResponse(portions(), media_type=JSON, headers=headers)

@@ -9,10 +9,13 @@ import click
 
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import FAINT, GOOD, Cell, Column, Styled, print_table
-from lasthop.cli.text import duration, present
+from lasthop.cli.text import duration, present, seconds
 
 if TYPE_CHECKING:
     from lasthop.api.client import Client, Filters, Report
+
+#: What a person, or a program that did not ask for more, gets of a table of millions.
+DEFAULT_LIMIT = 1000
 
 COLUMNS = (
     Column("ZONE", spare=4),
@@ -33,12 +36,28 @@ COLUMNS = (
 )
 
 
+def _seconds(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """Seconds of a duration; see `lasthop.cli.text.seconds`."""
+    try:
+        return None if text is None else seconds(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no duration: write it like 90s, 10m, 2h or 1d.") from None
+
+
 @click.command("connections")
 @click.option("--service", metavar="SERVICE", help='Only of this service: "FWM 1", or its mark alone.')
 @click.option("--server", metavar="NAME", help="Only of this real server.")
 @click.option("--state", metavar="STATE", help="Only in this state, for example ESTABLISHED.")
 @click.option("--client", "prefix", metavar="PREFIX", help="Only opened from this address or prefix.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+@click.option("--older-than", callback=_seconds, metavar="DURATION", help="Only opened so long ago: 90s, 10m, 2h, 1d.")
+@click.option(
+    "--top",
+    type=click.Choice(["packets", "bytes", "age"]),
+    help="Those first that have most of it; requests and responses together.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=0), metavar="N", help=f"At most so many; 0: all.  [default: {DEFAULT_LIMIT}]"
+)
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @json_option
 @click.pass_obj
@@ -49,25 +68,46 @@ def connections(  # noqa: PLR0913 - one parameter per option
     server: str | None,
     state: str | None,
     prefix: str | None,
+    older_than: int | None,
+    top: str | None,
     limit: int | None,
     count: bool,
     as_json: bool,
 ) -> None:
     """Show live connections; addresses are as the originator sent them.
 
-    A hop is shown as real server or MAC address, @, leg. LAST-HOP is where the requests came from and the
-    responses go. PACKETS and BYTES are requests/responses. For ICMP echo the port is the identifier.
+    A hop is shown as the real server's name, if it is one's, MAC address, @, leg. LAST-HOP is where the requests
+    came from and the responses go. PACKETS and BYTES are requests/responses. For ICMP echo the port is the
+    identifier. Without --top, rows are ordered by zone and source.
     """
-    if count and limit is not None:
-        raise click.UsageError("--count counts all that match: leave out --limit.")
-    filters: Filters = {"service": service, "server": server, "state": state, "client": prefix}
-    if as_json:
-        print_json(client, "connections/count" if count else "connections", filters | {"limit": limit})
+    if count and (limit is not None or top is not None):
+        raise click.UsageError("--count counts all that match: leave out --limit and --top.")
+    filters: Filters = {
+        "service": service, "server": server, "state": state, "client": prefix, "older_than": older_than
+    }  # fmt: skip
+    limit = DEFAULT_LIMIT if limit is None else limit
+    part: Filters = filters | {"top": top, "limit": limit}
+    if count and as_json:
+        print_json(client, "connections/count", filters)
     elif count:
         click.echo(client.count_connections(**filters))
+    elif as_json:
+        total = print_json(client, "connections", part)
+        if total is not None:
+            _tell_of_the_rest(limit, min(total, limit or total), total)
     else:
-        found = sorted(client.connections(**filters, limit=limit), key=_order)
+        total, found = client.some_connections(**part)
+        if top is None:
+            found.sort(key=_order)
         print_table(COLUMNS, [_row(connection) for connection in found], empty="No connections match.")
+        _tell_of_the_rest(limit, len(found), total)
+
+
+def _tell_of_the_rest(limit: int, shown: int, total: int) -> None:
+    """Nobody shall take a part for the whole."""
+    if shown < total:
+        why = "--limit 0 shows all" if 0 < limit < total else "the others have ended or moved meanwhile"
+        click.echo(f"{shown:,} of {total:,} shown; {why}", err=True)
 
 
 def _order(connection: Report) -> tuple[object, ...]:
@@ -102,4 +142,5 @@ def _endpoint(address: str, port: int) -> str:
 
 def _hop(hop: Report) -> str:
     vlan = "" if hop["vlan"] is None else f".{hop['vlan']}"
-    return f"{hop['name'] or hop['mac'] or '?'}@{hop['leg']}{vlan}"
+    name = f"{hop['name']} " if hop["name"] else ""
+    return f"{name}{hop['mac'] or '?'}@{hop['leg']}{vlan}"

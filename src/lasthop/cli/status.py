@@ -52,6 +52,7 @@ def sentences(report: Report) -> list[Line]:
         _counters(report),
     ]
     lines += [[Styled("  Problem: ", BAD), Styled(_sentence(problem))] for problem in report["problems"]]
+    lines += [[Styled("  Note: "), Styled(_sentence(note))] for note in report["notes"]]
     return lines
 
 

@@ -8,6 +8,8 @@ DAY_S = 24 * HOUR_S
 
 ABSENT = "-"
 
+_UNITS_S = {"": 1, "s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
+
 
 def duration(seconds: float) -> str:
     """The two largest units of an age, rounded down: ``12s``, ``1m12s``, ``3h05m``, ``5d00h``."""
@@ -19,6 +21,15 @@ def duration(seconds: float) -> str:
     if whole < DAY_S:
         return f"{whole // HOUR_S}h{whole % HOUR_S // MINUTE_S:02}m"
     return f"{whole // DAY_S}d{whole % DAY_S // HOUR_S:02}h"
+
+
+def seconds(text: str) -> int:
+    """The reverse, for one number with one unit: ``90``, ``90s``, ``10m``, ``2h``, ``1d``. Raises ValueError."""
+    number = text.rstrip("smhd")
+    unit = text[len(number) :]
+    if not (number.isascii() and number.isdecimal() and unit in _UNITS_S):
+        raise ValueError(text)
+    return int(number) * _UNITS_S[unit]
 
 
 def count(number: int, noun: str) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lasthop.config.load import load, parse
+from lasthop.config.load import load, parse, read
 
-__all__ = ["load", "parse"]
+__all__ = ["load", "parse", "read"]

@@ -25,12 +25,12 @@ Kind = TypeVar("Kind")
 OTHER_PROTOCOLS = {State.UDP, State.ICMP}
 
 
-def build_configuration(document: Document) -> Configuration:
-    """Return the configuration that a checked document describes."""
+def build_configuration(document: Document, connections: int) -> Configuration:
+    """Return the configuration that a checked document describes, for `connections` if it does not say how many."""
     return Configuration(
         director=Director(
             name=document.director.name,
-            connections=document.table.connections,
+            connections=connections if document.table.connections is None else document.table.connections,
             timeouts=_timeouts(document.timeouts),
         ),
         legs=tuple(

@@ -19,6 +19,7 @@ from lasthop.config.crosscheck import cross_check
 from lasthop.config.document import report
 from lasthop.config.schema import Document
 from lasthop.errors import ConfigurationError, Mistake
+from lasthop.model.director import DEFAULT_CONNECTIONS
 
 if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
 _WHERE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
 
-def load(path: str | Path) -> Configuration:
-    """Return the configuration in the file at `path`. Raises ConfigurationError with all mistakes in it."""
+def load(path: str | Path, connections: int = DEFAULT_CONNECTIONS) -> Configuration:
+    """Return the configuration in the file at `path`. Raises ConfigurationError with all mistakes in it.
+
+    `connections` is the size of the table if the file does not say.
+    """
+    return parse(read(path), str(path), connections)
+
+
+def read(path: str | Path) -> str:
+    """Return the text of the file at `path`. Raises ConfigurationError where there is none."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -37,15 +46,14 @@ def load(path: str | Path) -> Configuration:
     except ValueError:
         raise _one_mistake(path, "file", "can't be read: its path holds a NUL character", "check its path") from None
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _one_mistake(path, f"line {line}", "is not UTF-8", "save the file as UTF-8 text") from None
-    return parse(text, str(path))
 
 
-def parse(text: str, file_name: str) -> Configuration:
-    """Return the configuration in `text`; `file_name` is what errors call it.
+def parse(text: str, file_name: str, connections: int = DEFAULT_CONNECTIONS) -> Configuration:
+    """Return the configuration in `text`; `file_name` is what errors call it, `connections` the table's default.
 
     Raises ConfigurationError with all mistakes in it, in file order: those of TOML's syntax alone (the first only), or
     else those of single keys and those of keys that contradict each other together.
@@ -63,7 +71,7 @@ def parse(text: str, file_name: str) -> Configuration:
         raise ConfigurationError(file_name, report([*complaint.findings(error), *findings], raw)) from None
     if findings:
         raise ConfigurationError(file_name, report(findings, raw))
-    return build_configuration(document)
+    return build_configuration(document, connections)
 
 
 def _syntax_error(file_name: str, text: str, message: str) -> ConfigurationError:

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from lasthop.config import values
-from lasthop.model.director import DEFAULT_CONNECTIONS
 from lasthop.model.leg import Mode
 from lasthop.model.rule import PortRange
 from lasthop.model.service import WhenEmpty
+from lasthop.policy.limits import MAX_CONNECTIONS, MIN_CONNECTIONS
 
 Name = Annotated[str, PlainValidator(values.name)]
 Interface = Annotated[str, PlainValidator(values.interface)]
@@ -62,7 +62,7 @@ class DirectorSection(Section):
 class TableSection(Section):
     """``[table]``."""
 
-    connections: int = _key("connections = 1_000_000", default=DEFAULT_CONNECTIONS, ge=1_000, le=64_000_000)
+    connections: int | None = _key("connections = 1_000_000", default=None, ge=MIN_CONNECTIONS, le=MAX_CONNECTIONS)
 
 
 class TimeoutsSection(Section):

@@ -14,6 +14,7 @@ import click
 
 from lasthop.api.client import Client
 from lasthop.config import load
+from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -25,19 +26,21 @@ def run(file: Path) -> None:
     """Run the director of FILE in the foreground.
 
     SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
+    SIGHUP applies FILE again, as `lasthop apply FILE` does.
     """
-    configuration = load(file)
+    connections = default_connections()
+    configuration = load(file, connections)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     from lasthop.daemon.process import run as run_process
 
-    run_process(configuration, str(file.resolve()))
+    run_process(configuration, str(file.resolve()), connections)
 
 
 @click.command()
 @_FILE
 def check(file: Path) -> None:
     """Validate FILE and say what it configures; every mistake is shown at once."""
-    configuration = load(file)
+    configuration = load(file, default_connections())
     servers = {server.name for service in configuration.services for server in service.real_servers}
     counts = {"leg": len(configuration.legs), "service": len(configuration.services), "real server": len(servers)}
     told = ", ".join(f"{number} {noun}{'s' * (number != 1)}" for noun, number in counts.items())
@@ -56,7 +59,7 @@ def doctor(context: click.Context, file: Path | None, *, as_json: bool) -> None:
     from lasthop.daemon.doctor import diagnose, render
     from lasthop.policy.findings import any_error
 
-    findings = diagnose(load(file) if file else None, wiring.network())
+    findings = diagnose(load(file, default_connections()) if file else None, wiring.network())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.api.location import socket_path
 from lasthop.api.server import serve
+from lasthop.config import read
 from lasthop.daemon import wiring
 from lasthop.director.watch import NetworkWatch
 from lasthop.errors import DirectorError, LasthopError
@@ -34,15 +35,18 @@ _SWEEP_S = 1.0
 _SWEEP_SHARE = 0.05
 
 
-def run(configuration: Configuration, file: str) -> None:
-    """Run the director until SIGTERM, SIGINT or a detach. Raises LasthopError if it cannot start."""
+def run(configuration: Configuration, file: str, default_connections: int) -> None:
+    """Run the director until SIGTERM, SIGINT or a detach; SIGHUP applies `file` again.
+
+    `default_connections` is the size of the table where a file does not say. Raises LasthopError if it cannot start.
+    """
     name = configuration.director.name
     with (
         _only_one(name),
         closing(NetworkWatch(wiring.network)) as watch,
-        closing(wiring.start(configuration, file, watch.observe())) as director,
+        closing(wiring.start(configuration, file, watch.observe(), default_connections)) as director,
     ):
-        asyncio.run(_serve(director, watch, name))
+        asyncio.run(_serve(director, watch, name, file))
 
 
 @contextmanager
@@ -68,15 +72,19 @@ def _only_one(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def _serve(director: Director, watch: NetworkWatch, name: str) -> None:
+async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file)
     director.on_detached = stop.set
     async with serve(director, socket_path(name)):
         _log.info("director %s is running", name)
-        tasks = [asyncio.create_task(watch.follow(director)), asyncio.create_task(_sweep_forever(director))]
+        tasks = [
+            asyncio.create_task(work)
+            for work in (watch.follow(director), _sweep_forever(director), _resize_forever(director))
+        ]
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in (*tasks, stopping):
@@ -92,7 +100,25 @@ async def _sweep_forever(director: Director) -> None:
         await asyncio.sleep(pause)
         began = time.monotonic()
         try:
-            director.sweep()
+            while not director.sweep():  # noqa: ASYNC110 -- it is the sweep that goes on, in pieces
+                await asyncio.sleep(0)
         except LasthopError:
             _log.exception("sweep failed")
         pause = max(_SWEEP_S, (time.monotonic() - began) / _SWEEP_SHARE)
+
+
+async def _resize_forever(director: Director) -> None:
+    """Step by step, with as much time for everything else."""
+    while True:
+        began = time.monotonic()
+        going = director.resize_step()
+        await asyncio.sleep(time.monotonic() - began if going else _SWEEP_S)
+
+
+def _apply_again(director: Director, file: str) -> None:
+    try:
+        report = director.apply(read(file), file)
+    except LasthopError as error:
+        _log.error("SIGHUP: nothing changed: %s", error)
+    else:
+        _log.info("SIGHUP: applied %s: %d changes", file, len(report.changes))

@@ -24,13 +24,14 @@ def network() -> Network:
     return KernelNetwork()
 
 
-def start(configuration: Configuration, file: str, observation: Observation) -> Director:
+def start(configuration: Configuration, file: str, observation: Observation, default_connections: int) -> Director:
     """A director of `configuration`, started in this network namespace.
 
-    What does not fit this machine is refused before anything of the data plane is made. Raises LasthopError.
+    `default_connections` is the size of the table where a file that is applied later does not say. What does not fit
+    this machine is refused before anything of the data plane is made. Raises LasthopError.
     """
     compile_plan(configuration, surroundings_of(observation))
     dataplane = KernelDataPlane(configuration.director.name, configuration.director.connections)
-    director = Director(configuration, file, dataplane)
+    director = Director(configuration, file, dataplane, default_connections)
     director.start(observation)
     return director

@@ -82,6 +82,13 @@ class Attacher:
             cause, remedy = _xdp_refusal(error, interface)
             raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
 
+    def swap(self, leg: str, ifindex: int) -> None:
+        """Put the programs that are loaded now in place of those on a leg, at once; what is not attached stays so."""
+        for kind, name in (("tcx", "lh_tc"), ("xdp", "lh_xdp")):
+            self._renew(self._pins.links / f"{kind}-{leg}", ifindex, self._loaded.programs[name])
+        if uses_map(ifindex, self._live_map_id()):
+            attach_filter(self._loaded.programs["lh_tc"], ifindex, f"swap the tc filter of leg {leg!r}")
+
     def detach(self, leg: str, ifindex: int) -> None:
         """Take our programs off a leg. Idempotent, also where the interface is gone."""
         self.detach_xdp(leg)

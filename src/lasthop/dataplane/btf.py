@@ -14,6 +14,7 @@ from lasthop.dataplane.libbpf import ffi, library
 from lasthop.errors import DataPlaneError
 
 _INT, _POINTER, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
+_SECTION = 15
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TAG = 8, 9, 10, 11, 18
 _ALIASES = frozenset({_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TAG})
 _SIGNED = 1
@@ -57,8 +58,7 @@ class Btf:
         return library().btf__type_by_id(self._btf, type_id) + 1
 
     def _string(self, offset: int) -> str:
-        text: bytes = ffi.string(library().btf__name_by_offset(self._btf, offset))
-        return text.decode()
+        return _text(self._btf, offset)
 
     def _dtype(self, type_id: int) -> np.dtype[Any]:
         record = library().btf__type_by_id(self._btf, type_id)
@@ -86,3 +86,26 @@ class Btf:
             formats.append(self._dtype(words[3 * i + 1]))
             offsets.append((words[3 * i + 2] & 0xFFFFFF) // 8)
         return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": record.size_or_type})
+
+
+def variables(btf: Any, section: str) -> dict[str, tuple[int, int]]:  # noqa: ANN401 -- cffi's struct btf *
+    """Name -> (offset, size) of the variables in a section of an object that libbpf has opened.
+
+    Empty if it has no such section. A file alone does not tell the offsets: libbpf fills them in when it opens it.
+    """
+    lib = library()
+    found = {}
+    for type_id in range(1, lib.btf__type_cnt(btf) if btf != ffi.NULL else 0):
+        record = lib.btf__type_by_id(btf, type_id)
+        if (record.info >> 24) & 0x1F != _SECTION or _text(btf, record.name_off) != section:
+            continue
+        words = ffi.cast("unsigned int *", record + 1)
+        for i in range(record.info & 0xFFFF):
+            name = _text(btf, lib.btf__type_by_id(btf, words[3 * i]).name_off)
+            found[name] = (words[3 * i + 1], words[3 * i + 2])
+    return found
+
+
+def _text(btf: Any, offset: int) -> str:  # noqa: ANN401 -- a cffi pointer
+    text: bytes = ffi.string(library().btf__name_by_offset(btf, offset))
+    return text.decode()

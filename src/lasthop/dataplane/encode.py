@@ -17,6 +17,7 @@ from lasthop.dataplane import abi
 from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.model.service import WhenEmpty
+from lasthop.policy.limits import REPLACE_IDLE_S
 from lasthop.policy.plan import Choice
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _ruleset(plan: Plan) -> NDArray[Any]:
     ruleset["rule_count"] = len(plan.rules)
     for state, seconds in plan.timeouts.seconds.items():
         ruleset["timeout_ns"][0, state] = int(seconds * _NS)
+    ruleset["replace_idle_ns"] = REPLACE_IDLE_S * _NS
     return ruleset
 
 

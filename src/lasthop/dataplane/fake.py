@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lasthop.dataplane.interface import Attachment, Load, TableSize
+from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
 from lasthop.errors import DataPlaneError
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
@@ -20,6 +20,7 @@ from lasthop.model.hop import HopReport
 from lasthop.model.leg import Mode
 
 if TYPE_CHECKING:
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
 
 #: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
@@ -57,6 +58,9 @@ class Pinned:
 
     plan: Plan | None = None
     maximum: int = 0
+    resizing: Resizing | None = None
+    to_move: int = 0
+    """Connections there were when the resize began: later ones need no moving."""
     hops: dict[int, _Hop] = field(default_factory=dict)
     servers: dict[ServerKey, int] = field(default_factory=dict)
     """Real servers with the hop of each (0: its MAC address was never known), retired ones included."""
@@ -77,6 +81,8 @@ class FakeDataPlane:
         """Interfaces whose driver has no native XDP."""
         self.refusal: DataPlaneError | None = None
         """Raised by `publish` while it is set."""
+        self.resizing = self.pinned.resizing
+        """See DataPlane.resizing."""
         self.closed = False
         self._condemned: set[int] = set()
 
@@ -117,6 +123,34 @@ class FakeDataPlane:
         assured = sum(each.report.assured for each in self.pinned.connections)
         return TableSize(len(self.pinned.connections), assured, self.pinned.maximum)
 
+    def sweep_step(self) -> TableSize | None:
+        """See DataPlane.sweep_step: all is one piece."""
+        return self.sweep()
+
+    def resize(self, connections: int) -> None:
+        """See DataPlane.resize."""
+        under_way = self.pinned.resizing
+        if under_way is not None:
+            raise DataPlaneError(
+                f"can't resize the table to {connections} connections: it is being resized to {under_way.after}",
+                "try again when that is done; see `lasthop status`",
+            )
+        if connections != self.pinned.maximum:
+            self.resizing = self.pinned.resizing = Resizing(self.pinned.maximum, connections, 0, 0)
+            self.pinned.to_move = len(self.pinned.connections)
+
+    def resize_step(self) -> Resizing | None:
+        """See DataPlane.resize_step. Each moves up to two connections."""
+        under_way = self.pinned.resizing
+        if under_way is None:
+            return None
+        if under_way.moved < self.pinned.to_move:
+            self.pinned.resizing = replace(under_way, moved=min(under_way.moved + 2, self.pinned.to_move))
+        else:
+            self.pinned.maximum, self.pinned.resizing = under_way.after, None
+        self.resizing = self.pinned.resizing
+        return self.resizing
+
     def load(self) -> dict[ServerKey, Load]:
         """See DataPlane.load."""
         states: dict[ServerKey, list[State]] = {key: [] for key in self.pinned.servers}
@@ -127,12 +161,14 @@ class FakeDataPlane:
             for key, found in states.items()
         }
 
-    def connections(self) -> list[ConnectionReport]:
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """See DataPlane.connections."""
-        return [
-            replace(each.report, forward_hop=self._name(each.forward_hop), last_hop=self._name(each.last_hop))
-            for each in self.pinned.connections
-        ]
+        return query.answer(
+            [
+                replace(each.report, forward_hop=self._name(each.forward_hop), last_hop=self._name(each.last_hop))
+                for each in self.pinned.connections
+            ]
+        )
 
     def hops(self) -> list[HopReport]:
         """See DataPlane.hops."""

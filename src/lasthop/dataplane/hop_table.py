@@ -1,6 +1,6 @@
 """The hops as the director keeps them: resolved for real servers, re-pointed, named, cleared away.
 
-Owns the director's part of the maps hops, hop_index, hop_refs and free_hops. Packets learn hops
+Owns the director's part of the maps hops, hop_index and free_hops. Packets learn hops
 into the same maps (bpf/hop.h); ids from FIRST_DIRECTOR_HOP on are given out here only.
 """
 
@@ -29,7 +29,8 @@ class HopTable:
     def __init__(self, maps: dict[str, Map]) -> None:
         types = abi.types()
         self.hops = maps["hops"].view(types.struct("hop"))
-        self.refs = maps["hop_refs"].view(np.dtype("u4"))
+        self.refs = np.zeros(maps["hop_refs"].max_entries, np.uint32)
+        """hop id -> connections that use it, as the last whole sweep counted."""
         self._index = maps["hop_index"]
         self._free = maps["free_hops"]
         self._legs = maps["legs"].view(types.struct("leg"))
@@ -89,6 +90,10 @@ class HopTable:
     def on_leg(self, leg_id: int) -> int:
         """How many hops point through a leg."""
         return int(np.count_nonzero(self.hops["target"] >> np.uint64(48) == leg_id + 1))
+
+    def swept(self, refs: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
+        """Take over what a whole sweep counted for each hop."""
+        self.refs[:] = refs
 
     def clear_unused(self, kept: Iterable[int]) -> None:
         """Free learned hops that no connection used in two sweeps running; call after each sweep.

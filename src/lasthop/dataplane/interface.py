@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lasthop.model.connection import ConnectionReport
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan
@@ -46,6 +46,19 @@ class TableSize:
     maximum: int
 
 
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """A resize of the connection table that is under way."""
+
+    before: int
+    """For how many connections the table was made."""
+    after: int
+    moved: int
+    """Connections that were moved to the new table so far."""
+    refused: int
+    """Connections that found no room in it when they were last tried; they will be tried again."""
+
+
 class DataPlane(Protocol):
     """Programs, maps and attachments of one director. Every method may raise DataPlaneError."""
 
@@ -63,13 +76,40 @@ class DataPlane(Protocol):
         """The legs that are attached."""
 
     def sweep(self) -> TableSize:
-        """Expire connections and templates that are due, and count what is left."""
+        """Expire connections and templates that are due, count what is left, mend live counters that drift."""
+
+    def sweep_step(self) -> TableSize | None:
+        """A millisecond's piece of the same; the size of the table when that ended a sweep.
+
+        Live counters are mended if two sweeps, a second apart or more, found them off by the same.
+        """
+
+    def resize(self, connections: int) -> None:
+        """Begin to resize the connection table to hold `connections`; `resize_step` does it.
+
+        The caller sees to it that the live ones fit. Nothing happens if it has that size. Raises DataPlaneError if a
+        resize is under way.
+        """
+
+    def resize_step(self) -> Resizing | None:
+        """Do a few milliseconds of the resize under way, after a plan was published. None: there is none (any more).
+
+        Forwarding goes on and no connection is lost. If it raises, the resize was called off (`resizing` is None
+        then), or the step may be tried again. A later data plane of the same name goes on with it.
+        """
+
+    @property
+    def resizing(self) -> Resizing | None:
+        """The resize under way, None if there is none."""
 
     def load(self) -> dict[tuple[str, str], Load]:
         """(service label, real server) -> live connections."""
 
-    def connections(self) -> list[ConnectionReport]:
-        """All live connections, in no particular order."""
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
+        """The live connections that `query` asks for; none, if it names what is not known.
+
+        Packets go on meanwhile: what a report says belongs to one connection, its counters may be of different moments.
+        """
 
     def hops(self) -> list[HopReport]:
         """All hops, by id."""

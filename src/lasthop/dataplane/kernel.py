@@ -9,37 +9,39 @@ from __future__ import annotations
 import platform
 import re
 import time
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lasthop.dataplane import abi, connection_table
+from lasthop.dataplane import abi
 from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.connection_report import reports
+from lasthop.dataplane.connection_table import Conditions, ConnectionTable
 from lasthop.dataplane.hop_table import HopTable
-from lasthop.dataplane.interface import Attachment, Load, TableSize
+from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
-from lasthop.dataplane.libbpf import run_syscall
 from lasthop.dataplane.loader import load
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
+from lasthop.dataplane.resize import Resize, resume
+from lasthop.dataplane.sweeping import Sweep
 from lasthop.errors import DataPlaneError, ForeignPinsError
 from lasthop.model.connection import HopName
+from lasthop.model.connection_query import ConnectionPage
 from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lasthop.model.connection import ConnectionReport
+    from lasthop.dataplane.libbpf import Map
+    from lasthop.model.connection_query import ConnectionQuery
     from lasthop.policy.plan import Plan
-
-#: Above this share of the table, connections idle longer than LVS's 900 s go whatever their time-out.
-_CROWDED = 0.85
-_CROWDED_IDLE_NS = 900 * 1_000_000_000
-
 
 #: The oldest kernel supported: Debian 12's.
 _OLDEST_KERNEL = (6, 1)
@@ -74,7 +76,8 @@ class KernelDataPlane:
         existed = self._pins.exist()
         self._pins.make()
         try:
-            self._loaded = load(self._pins, connections)
+            role, following = resume(self._pins)
+            self._loaded = load(self._pins, connections, role=role, next_connections=following)
             self._attacher = Attacher(self._pins, self._loaded)
             self._check_version(existed=existed)
         except BaseException:
@@ -85,8 +88,11 @@ class KernelDataPlane:
         self._hops = HopTable(maps)
         self._publisher = Publisher(maps, self._hops)
         self._legs = LegTable(maps, self._attacher, self._publisher)
-        self._table = connection_table.ConnectionTable(maps["connections"])
-        self._size = TableSize(0, 0, self._table.maximum)
+        self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
+        self._sweep = Sweep(self._loaded, self._hops, self._publisher)
+        self._tables: tuple[Map, ...] = ()
+        self._open_tables()
+        self._size = TableSize(0, 0, self._resize.connections)
         self._published: Plan | None = None
 
     def publish(self, plan: Plan) -> None:
@@ -116,16 +122,34 @@ class KernelDataPlane:
 
     def sweep(self) -> TableSize:
         """See DataPlane.sweep."""
-        request = np.zeros(1, abi.types().struct("sweep"))
-        request["now_ns"] = now_ns()
-        if self._size.connections > _CROWDED * self._size.maximum:
-            request["idle_limit_ns"] = _CROWDED_IDLE_NS
-        self._hops.refs[:] = 0
-        if run_syscall(self._loaded.programs["lh_sweep"], request):
-            raise DataPlaneError("can't sweep the connection table: the program found no maps", "restart the director")
-        self._hops.clear_unused(self._publisher.servers["hop"])
-        self._size = TableSize(int(request["connections"][0]), int(request["assured"][0]), self._table.maximum)
+        self._size = self._sweep.whole(now_ns(), self._resize.connections, both=self.resizing is not None)
         return self._size
+
+    def sweep_step(self) -> TableSize | None:
+        """See DataPlane.sweep_step."""
+        size = self._sweep.step(now_ns(), self._resize.connections, both=self.resizing is not None)
+        self._size = size or self._size
+        return size
+
+    def resize(self, connections: int) -> None:
+        """See DataPlane.resize."""
+        self._resize.begin(connections)
+        # A pass that knows one table alone would miss what moves to the other, and have hops in use taken for unused.
+        self._sweep.give_up()
+
+    def resize_step(self) -> Resizing | None:
+        """See DataPlane.resize_step."""
+        if self._published is None or self.resizing is None:
+            return None
+        if not self._resize.step(now_ns()):
+            self._size = replace(self._size, maximum=self._resize.connections)
+        self._open_tables()
+        return self.resizing
+
+    @property
+    def resizing(self) -> Resizing | None:
+        """See DataPlane.resizing."""
+        return self._resize.progress
 
     def load(self) -> dict[tuple[str, str], Load]:
         """See DataPlane.load."""
@@ -135,14 +159,18 @@ class KernelDataPlane:
             for key, i in self._publisher.server_ids().items()
         }
 
-    def connections(self) -> list[ConnectionReport]:
-        """See DataPlane.connections."""
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
+        """See DataPlane.connections. The table goes on changing while the page is read: see ConnectionTable."""
         now, timeouts = now_ns(), self._publisher.timeouts_ns
-        keys, values = self._table.read(now, timeouts)
+        conditions = _conditions(query, self._publisher, now)
+        if conditions is None:
+            return ConnectionPage(0, iter(()))
+        found = self._table.select(conditions, now, timeouts)
         names = _Names(self._publisher)
-        return [
-            connection_table.report(key, value, now, timeouts, names) for key, value in zip(keys, values, strict=True)
-        ]
+        rows = self._table.rows(found.first(query.limit))
+        return ConnectionPage(
+            len(found), chain.from_iterable(reports(portion, now, timeouts, names) for portion in rows)
+        )
 
     def hops(self) -> list[HopReport]:
         """See DataPlane.hops."""
@@ -194,6 +222,15 @@ class KernelDataPlane:
         """See DataPlane.close."""
         self._loaded.close()
 
+    def _open_tables(self) -> None:
+        """See the tables as loading or a step of a resize left them; those that are no more are freed."""
+        tables = tuple(self._loaded.maps[name] for name in ("entries", "next_entries"))
+        if self._tables != tables:
+            self._tables = tables
+            self._sweep.give_up()
+            connection = abi.types().struct("connection")
+            self._table = ConnectionTable(*(table.view(connection) for table in tables))
+
     def _check_version(self, *, existed: bool) -> None:
         live = self._loaded.maps["live"].view(abi.types().struct("live"))
         version = abi.limit("ABI_VERSION")
@@ -212,8 +249,20 @@ class KernelDataPlane:
         np.maximum(live["next_hop"], 1, out=live["next_hop"])
 
 
+def _conditions(query: ConnectionQuery, publisher: Publisher, now: int) -> Conditions | None:
+    """A query in ids; None if it names what has none."""
+    service = None if query.service is None else publisher.services.get(query.service)
+    servers = None
+    if query.server is not None:
+        servers = [id_ for (_, name), id_ in publisher.server_ids().items() if name == query.server]
+    if (query.service is not None and service is None) or servers == []:
+        return None
+    created = None if query.older_than_s is None else now - int(query.older_than_s * 1_000_000_000)
+    return Conditions(service, servers, query.state, query.client, created, query.top)
+
+
 class _Names:
-    """Names for the ids in a connection; see connection_table.Names."""
+    """Names for the ids in a connection; see connection_report.Names."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher

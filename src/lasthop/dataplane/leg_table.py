@@ -1,6 +1,6 @@
 """The legs in the kernel: entries of the leg maps, and the attachments that go with them.
 
-Owns the maps legs, leg_index and own_macs, and the order of attaching: everything that can be
+Owns the maps legs, leg_index, leg_by_ifindex and own_macs, and the order of attaching: everything that can be
 refused is tried before anything is published, and undone if the plan is refused.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.interface import Attachment
-from lasthop.dataplane.publisher import replace_entries
+from lasthop.dataplane.publisher import grace_period, replace_entries
 from lasthop.errors import DataPlaneError
 from lasthop.model.leg import Mode
 
@@ -32,6 +32,7 @@ class LegTable:
 
     def __init__(self, maps: dict[str, Map], attacher: Attacher, publisher: Publisher) -> None:
         self._index = maps["leg_index"]
+        self._small_index = maps["leg_by_ifindex"].view(np.dtype("u4"))
         self._own_macs = maps["own_macs"]
         self._attacher = attacher
         self._publisher = publisher
@@ -51,9 +52,14 @@ class LegTable:
             self._attacher.refuse_foreign(leg.name, leg.interface, leg.ifindex)
         self._made = []
         self._before = (self._index.entries(), self._own_macs.entries(), self._publisher.legs.copy())
+        ids = {leg.ifindex: self._publisher.leg_names.id_of(leg.name) for leg in plan.legs}
+        # A packet that looked an interface up before may still be about to read the leg's entry.
+        if self._unindex(ids):
+            grace_period()
         for leg in plan.legs:
             self._write(leg)
-        self._index_legs(plan)
+        self._write_own_macs(plan)
+        self._write_index(ids)
         return changed
 
     def roll_back(self) -> None:
@@ -64,10 +70,13 @@ class LegTable:
             self._attacher.detach(leg.name, leg.ifindex)
         index, own_macs, legs = self._before
         learned = self._publisher.legs["hops_learned"].copy()
-        replace_entries(self._index, index)
-        replace_entries(self._own_macs, own_macs)
+        ids = {_number(key): _number(value) for key, value in index.items()}
+        if self._unindex(ids):
+            grace_period()
         self._publisher.legs[:] = legs
         self._publisher.legs["hops_learned"] = learned
+        replace_entries(self._own_macs, own_macs)
+        self._write_index(ids)
 
     def transmitting(self, plan: Plan) -> frozenset[str]:
         """Legs of `plan` known to transmit XDP frames."""
@@ -97,6 +106,12 @@ class LegTable:
             Attachment(name, "xdp+tc" if name in self._xdp else "tc", name in self._transmit) for name in self._attached
         ]
 
+    def swap_programs(self) -> None:
+        """Put the programs that are loaded now on every attached leg; no other runs when this returns."""
+        for leg in self._attached.values():
+            self._attacher.swap(leg.name, leg.ifindex)
+        grace_period()
+
     def detach_all(self) -> None:
         """Take the programs off every leg."""
         for name in self._publisher.leg_names.names():
@@ -125,14 +140,25 @@ class LegTable:
             | (leg.own_macs != {leg.mac}) * flags["LEG_MORE_MACS"]
         )
 
-    def _index_legs(self, plan: Plan) -> None:
-        replace_entries(
-            self._index,
-            {
-                leg.ifindex.to_bytes(4, "little"): self._publisher.leg_names.id_of(leg.name).to_bytes(4, "little")
-                for leg in plan.legs
-            },
-        )
+    def _unindex(self, ids: dict[int, int]) -> bool:
+        """Let packets find no leg for the interfaces that are none any more or another one. False: there are none."""
+        stale = False
+        for key, value in self._index.entries().items():
+            if ids.get(_number(key)) != _number(value):
+                stale = True
+                if _number(key) < len(self._small_index):
+                    self._small_index[_number(key)] = 0
+                self._index.delete(key)
+        return stale
+
+    def _write_index(self, ids: dict[int, int]) -> None:
+        for ifindex, leg_id in ids.items():
+            # The hash first: what it has is found and cleared by a later director.
+            self._index.update(ifindex.to_bytes(4, "little"), leg_id.to_bytes(4, "little"))
+            if ifindex < len(self._small_index):
+                self._small_index[ifindex] = leg_id + 1
+
+    def _write_own_macs(self, plan: Plan) -> None:
         replace_entries(
             self._own_macs,
             {
@@ -181,3 +207,7 @@ class LegTable:
                 self._transmit.add(name)
             self._publisher.legs["flags"][self._publisher.leg_names.id_of(name)] = self._flags(leg)
         return before != self._transmit
+
+
+def _number(field: bytes) -> int:
+    return int.from_bytes(field, "little")

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lasthop.dataplane import abi
+from lasthop.dataplane.btf import variables
 from lasthop.dataplane.libbpf import Map, check, failure, ffi, library
+from lasthop.dataplane.table_size import (
+    WAYS,
+    buckets_for,
+    noted_or_computed,
+    templates_for,
+    unassured_quotas,
+)
 from lasthop.errors import DataPlaneError, ForeignPinsError, VerifierError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from lasthop.dataplane.pins import Pins
@@ -23,51 +34,94 @@ if TYPE_CHECKING:
 #: Programs that need the kernel's tracing support; without them XDP does not transmit.
 _OPTIONAL = frozenset({"lh_xmit", "lh_xdp_err"})
 _LOG_SIZE = 1 << 20
+#: The maps of each of the two connection tables.
+MAIN_TABLE, NEXT_TABLE = ("tags", "entries"), ("next_tags", "next_entries")
+
+
+class Role(IntEnum):
+    """What the programs of an object do with the two tables (enum table_role in bpf/abi.h)."""
+
+    ALONE = 0
+    MAIN = 1
+    NEXT = 2
 
 
 @dataclass(slots=True)
 class Loaded:
-    """A loaded object: file descriptors by name, open until `close`."""
+    """Programs and maps by name, each with a file descriptor that is open until `close`."""
 
     maps: dict[str, Map] = field(default_factory=dict)
     programs: dict[str, int] = field(default_factory=dict)
     adopted: bool = False
     """True if the maps were there before."""
-    handle: Any = None
+
+    def replace(self, later: Loaded, tables: Iterable[str]) -> None:
+        """Take over the programs of `later`, and those of its maps that are named; all others of it are closed."""
+        for fd in self.programs.values():
+            os.close(fd)
+        self.programs.clear()
+        self.programs.update(later.programs)
+        for name in tables:
+            os.close(self.maps[name].fd)
+            self.maps[name] = later.maps.pop(name)
+        for table in later.maps.values():
+            os.close(table.fd)
 
     def close(self) -> None:
-        """Close the object's descriptors; what is pinned stays."""
-        if self.handle is not None:
-            library().bpf_object__close(self.handle)
-            self.handle = None
+        """Close all descriptors; what is pinned stays."""
+        for fd in (*self.programs.values(), *(table.fd for table in self.maps.values())):
+            os.close(fd)
+        self.programs.clear()
+        self.maps.clear()
 
 
-def load(pins: Pins | None, connections: int, path: Path | None = None) -> Loaded:
-    """Load the object, with `connections` entries in a table that is made anew.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    pins: Pins | None
+    path: Path
+    connections: int
+    role: Role
+    next_connections: int
 
-    Without `pins` nothing is pinned and nothing adopted (packet tests, benchmarks). Raises
-    ForeignPinsError for maps of another layout, VerifierError if the kernel refuses a program.
+
+def load(
+    pins: Pins | None,
+    connections: int,
+    path: Path | None = None,
+    *,
+    role: Role = Role.ALONE,
+    next_connections: int = 0,
+) -> Loaded:
+    """Load the object; a table that is made anew is for `connections`, the next one for `next_connections`.
+
+    Without `pins` nothing is pinned and nothing adopted (packet tests, benchmarks). The next table is pinned unless
+    the programs are ALONE with theirs. Raises ForeignPinsError for maps of another layout, VerifierError if the kernel
+    refuses a program.
     """
-    path = path or abi.object_path()
-    optional = True
+    request = _Request(pins, path or abi.object_path(), connections, role, next_connections)
     try:
-        return _load_once(pins, connections, path, optional=True, log=False)
+        return _load_once(request, optional=True, log=False)
     except VerifierError:
-        optional = False
+        pass
     try:
-        return _load_once(pins, connections, path, optional=optional, log=False)
+        return _load_once(request, optional=False, log=False)
     except VerifierError:
-        return _load_once(pins, connections, path, optional=optional, log=True)
+        return _load_once(request, optional=False, log=True)
 
 
-def _load_once(pins: Pins | None, connections: int, path: Path, *, optional: bool, log: bool) -> Loaded:
+def _load_once(request: _Request, *, optional: bool, log: bool) -> Loaded:
     lib = library()
-    handle = lib.bpf_object__open_file(os.fsencode(path), ffi.NULL)
+    handle = lib.bpf_object__open_file(os.fsencode(request.path), ffi.NULL)
     if handle == ffi.NULL:
-        raise DataPlaneError(f"can't open the BPF object {path}", "reinstall lasthop")
-    loaded = Loaded(handle=handle)
+        raise DataPlaneError(f"can't open the BPF object {request.path}", "reinstall lasthop")
     try:
-        _prepare_maps(loaded, pins, connections)
+        # Taken down now: libbpf calls a map that takes a pinned one as that was called when it was made.
+        names = [ffi.string(lib.bpf_map__name(table)).decode() for table in _maps(handle)]
+        pinned = _Pinned(request)
+        try:
+            adopted = _prepare_maps(handle, pinned, request)
+        finally:
+            pinned.close()
         logs = {}
         for program in _programs(handle):
             name = ffi.string(lib.bpf_program__name(program)).decode()
@@ -79,11 +133,9 @@ def _load_once(pins: Pins | None, connections: int, path: Path, *, optional: boo
         result = lib.bpf_object__load(handle)
         if result:
             _refused(result, logs)
-        _collect(loaded, pins)
-    except BaseException:
-        loaded.close()
-        raise
-    return loaded
+        return _collect(handle, names, request, adopted=adopted)
+    finally:
+        lib.bpf_object__close(handle)
 
 
 def _refused(result: int, logs: dict[str, Any]) -> None:
@@ -97,41 +149,149 @@ def _refused(result: int, logs: dict[str, Any]) -> None:
     raise VerifierError(refusal.problem, refusal.remedy, text)
 
 
-def _prepare_maps(loaded: Loaded, pins: Pins | None, connections: int) -> None:
-    lib = library()
-    for handle in _maps(loaded.handle):
-        name = ffi.string(lib.bpf_map__name(handle)).decode()
-        if name in ("connections", "templates"):
-            lib.bpf_map__set_max_entries(handle, connections)
-        fd = pins.get(pins.maps / name) if pins and not _internal(name) else None
+class _Pinned:
+    """The pinned maps that an object takes over, open while it is prepared."""
+
+    def __init__(self, request: _Request) -> None:
+        self._pins = request.pins
+        self._fds: dict[str, int] = {}
+
+    def get(self, name: str) -> int | None:
+        """The descriptor of a map's pin, None if it has none."""
+        if name not in self._fds:
+            fd = self._pins.get(self._pins.maps / name) if self._pins and not _internal(name) else None
+            if fd is None:
+                return None
+            self._fds[name] = fd
+        return self._fds[name]
+
+    def path(self, name: str) -> Path | str:
+        """Where a map is pinned."""
+        return self._pins.maps / name if self._pins else name
+
+    def buckets(self, tags: str, entries: str) -> int | None:
+        """Size of a pinned table; also of one whose maker ended between pinning the one and the other."""
+        if (fd := self.get(tags)) is not None:
+            return int(map_info(fd).max_entries)
+        if (fd := self.get(entries)) is not None:
+            return int(map_info(fd).max_entries) // WAYS
+        return None
+
+    def noted(self) -> tuple[int, ...]:
+        """For how many connections the tables were made, as the pinned map `table` has it."""
+        fd = self.get("table")
         if fd is None:
+            return ()
+        note = Map("table", fd, 4, int(map_info(fd).value_size), 1).lookup(bytes(4)) or b""
+        table = abi.types().struct("table")
+        if len(note) != table.itemsize:
+            return ()
+        read = np.frombuffer(note, table)[0]
+        return int(read["connections"]), int(read["next_connections"])
+
+    def close(self) -> None:
+        """Close them; the object has its own descriptors."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+
+def _prepare_maps(handle: Any, pinned: _Pinned, request: _Request) -> bool:  # noqa: ANN401 -- a cffi pointer
+    """Size the object's maps or take pinned ones, and set what depends on the sizes. True if any was taken."""
+    lib = library()
+    sizes = _sizes(pinned, request)
+    adopted = False
+    for table in _maps(handle):
+        name = ffi.string(lib.bpf_map__name(table)).decode()
+        if name in sizes:
+            lib.bpf_map__set_max_entries(table, sizes[name])
+        fd = pinned.get(name)
+        if fd is None or (request.role is Role.ALONE and name in NEXT_TABLE):
             continue
         info = map_info(fd)
-        wanted = (lib.bpf_map__key_size(handle), lib.bpf_map__value_size(handle))
+        wanted = (lib.bpf_map__key_size(table), lib.bpf_map__value_size(table))
         if (info.key_size, info.value_size) != wanted:
-            os.close(fd)
             raise ForeignPinsError(
-                f"can't take over {pins.maps / name if pins else name}: its layout is another version's",
+                f"can't take over {pinned.path(name)}: its layout is another version's",
                 "stop that director and run `lasthop detach`, which ends its connections",
             )
-        check(lib.bpf_map__reuse_fd(handle, fd), f"take over map {name}")
-        os.close(fd)
-        loaded.adopted = True
+        check(lib.bpf_map__reuse_fd(table, fd), f"take over map {name}")
+        adopted = True
+    inserted = "next_tags" if request.role is Role.NEXT else "tags"
+    made_for = noted_or_computed(sizes[inserted], *pinned.noted(), request.next_connections, request.connections)
+    total, of_service = unassured_quotas(made_for)
+    _set(
+        handle,
+        {
+            "table_role": request.role,
+            "buckets": sizes["tags"],
+            "next_buckets": sizes["next_tags"],
+            "quota_total": total,
+            "quota_service": of_service,
+            "promised": made_for,
+        },
+    )
+    return adopted
 
 
-def _collect(loaded: Loaded, pins: Pins | None) -> None:
+def _sizes(pinned: _Pinned, request: _Request) -> dict[str, int]:
+    """Entries of the maps that are not the same size everywhere."""
+    buckets = pinned.buckets(*MAIN_TABLE) or buckets_for(request.connections)
+    following = 1
+    if request.role is not Role.ALONE:
+        following = pinned.buckets(*NEXT_TABLE) or buckets_for(request.next_connections)
+    return {
+        "tags": buckets,
+        "entries": buckets * WAYS,
+        "next_tags": following,
+        "next_entries": following * WAYS,
+        "templates": templates_for(request.connections),
+    }
+
+
+def _set(handle: Any, settings: dict[str, int]) -> None:  # noqa: ANN401 -- a cffi pointer
+    """Set the object's ``const volatile`` variables; one that it does not have is passed over."""
     lib = library()
-    for handle in _maps(loaded.handle):
-        name = ffi.string(lib.bpf_map__name(handle)).decode()
-        fd = lib.bpf_map__fd(handle)
-        info = map_info(fd)
-        loaded.maps[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
-        if pins and not _internal(name) and not (pins.maps / name).exists():
-            pins.put(fd, pins.maps / name)
-    for handle in _programs(loaded.handle):
-        fd = lib.bpf_program__fd(handle)
-        if fd >= 0:
-            loaded.programs[ffi.string(lib.bpf_program__name(handle)).decode()] = fd
+    places = variables(lib.bpf_object__btf(handle), ".rodata")
+    for table in _maps(handle):
+        if not ffi.string(lib.bpf_map__name(table)).endswith(b".rodata"):
+            continue
+        memory = ffi.cast("char *", lib.bpf_map__initial_value(table, ffi.new("size_t *")))
+        for name in settings.keys() & places.keys():
+            offset, size = places[name]
+            ffi.memmove(memory + offset, settings[name].to_bytes(size, "little"), size)
+
+
+def _collect(handle: Any, names: Sequence[str], request: _Request, *, adopted: bool) -> Loaded:  # noqa: ANN401 -- a cffi pointer
+    lib, pins = library(), request.pins
+    loaded = Loaded(adopted=adopted)
+    try:
+        for name, table in zip(names, _maps(handle), strict=True):
+            fd = os.dup(lib.bpf_map__fd(table))
+            info = map_info(fd)
+            loaded.maps[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
+        if "table" in loaded.maps and not (pins and (pins.maps / "table").exists()):
+            _begin(loaded.maps["table"], request.connections)
+        for name, table in loaded.maps.items():
+            idle = request.role is Role.ALONE and name in NEXT_TABLE
+            if pins and not _internal(name) and not idle and not (pins.maps / name).exists():
+                pins.put(table.fd, pins.maps / name)
+        for program in _programs(handle):
+            fd = lib.bpf_program__fd(program)
+            if fd >= 0:
+                loaded.programs[ffi.string(lib.bpf_program__name(program)).decode()] = os.dup(fd)
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
+
+
+def _begin(table: Map, connections: int) -> None:
+    """Draw the secret of a connection table, which stays as long as the table and whatever it is resized to."""
+    note = np.zeros(1, abi.types().struct("table"))
+    note["secret"] = np.frombuffer(os.urandom(16), "u8")
+    note["connections"] = connections
+    table.update(bytes(4), note.tobytes())
 
 
 def map_info(fd: int) -> Any:  # noqa: ANN401 -- a cffi struct

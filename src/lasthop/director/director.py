@@ -1,7 +1,8 @@
 """The director: the one owner of desired and observed state.
 
-Owns the step observation -> plan -> publish and the reports of what is. Decisions are in
-`lasthop.policy`, the kernel is behind `DataPlane`; `lasthop.director.watch` brings observations.
+Owns the step observation -> plan -> publish, and what is desired. Decisions are in `lasthop.policy`,
+the kernel is behind `DataPlane`; `lasthop.director.watch` brings observations, reports are worded in
+`lasthop.director.reports`.
 """
 
 from __future__ import annotations
@@ -13,28 +14,36 @@ import time
 from typing import TYPE_CHECKING
 
 from lasthop import __version__
+from lasthop.config import parse
+from lasthop.director import reports
+from lasthop.director.changes import require_room, require_same_director, stranded
 from lasthop.director.surroundings import surroundings_of
 from lasthop.errors import DirectorError, LasthopError, NetworkError
-from lasthop.model.leg import LegReport
-from lasthop.model.real_server import ServerReport
-from lasthop.model.service import ServiceReport
+from lasthop.model.change import ChangeReport
+from lasthop.model.director import DEFAULT_CONNECTIONS
 from lasthop.model.status import StatusReport
+from lasthop.network.interface import Observation
 from lasthop.policy.compile import addresses_to_resolve, compile_plan
+from lasthop.policy.difference import difference
 from lasthop.policy.refresh import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lasthop.dataplane.interface import DataPlane, Load, TableSize
+    from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.model.configuration import Configuration
-    from lasthop.model.connection import ConnectionReport
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
-    from lasthop.model.real_server import Address
-    from lasthop.network.interface import Observation
-    from lasthop.policy.plan import Plan, PlannedServer
+    from lasthop.model.leg import LegReport
+    from lasthop.model.real_server import Address, ServerReport
+    from lasthop.model.service import ServiceReport
+    from lasthop.policy.plan import Plan
 
 _log = logging.getLogger(__name__)
+
+#: A resize that failed is tried again after this time.
+_RETRY_S = 30.0
 
 
 class Director:
@@ -43,20 +52,36 @@ class Director:
     `start` must succeed before anything else is called. Not thread-safe: one loop calls it.
     """
 
-    def __init__(self, configuration: Configuration, file: str, dataplane: DataPlane) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        file: str,
+        dataplane: DataPlane,
+        default_connections: int = DEFAULT_CONNECTIONS,
+    ) -> None:
+        """`file` is where `configuration` is from; `default_connections` is the table's size if a file does not say."""
         self._configuration = configuration
         self._file = file
         self._dataplane = dataplane
+        self._default_connections = default_connections
+        self._observation = Observation()
+        """The last one."""
         self._plan: Plan | None = None
         self._size: TableSize | None = None
         self._noted: dict[str, str] = {}
         """Problem by what it is about."""
         self._missing: frozenset[str] = frozenset()
         self._started = time.monotonic()
+        self._resize_at = 0.0
+        """When the table may be resized: not at once again after it failed."""
         self.detached = False
         """True once `detach` took the data plane out: the process has nothing left to do."""
         self.on_detached: Callable[[], None] = lambda: None
         """Called by `detach`."""
+        self.on_applied: Callable[[], None] = lambda: None
+        """Called when `apply` changed what is wanted."""
+        self.wanted: frozenset[tuple[int, Address]] = frozenset()
+        """The (ifindex, address) pairs whose MAC addresses are needed."""
 
     def start(self, observation: Observation) -> None:
         """Publish for the first time. Raises LasthopError, and then all is as it was before."""
@@ -80,29 +105,64 @@ class Director:
             self._note("plan", "")
         self._note("network", "")
 
-    def not_observed(self, error: LasthopError) -> None:
-        """The network could not be read: keep what is published, and say so."""
-        self._note("network", str(error))
+    def noted(self, about: str, error: LasthopError | None) -> None:
+        """Something outside the director failed with `error`, or did not: what is published stays, `status` tells.
 
-    def resolving(self, error: LasthopError | None) -> None:
-        """The kernel was asked to resolve what is wanted, and refused with `error` or did not."""
-        self._note("neighbours", str(error) if error else "")
+        `about` is ``network`` where it could not be read, ``neighbours`` where the kernel refused to resolve them.
+        """
+        self._note(about, str(error) if error else "")
 
-    def wanted(self) -> frozenset[tuple[int, Address]]:
-        """The (ifindex, address) pairs whose MAC addresses are needed."""
-        return addresses_to_resolve(self._plan) if self._plan is not None else frozenset()
-
-    def sweep(self) -> None:
-        """Expire what is due and count what is left. Nothing is left after `detach`."""
+    def sweep(self) -> bool:
+        """Expire and count for a millisecond. True: that ended a sweep, or nothing is left after `detach`."""
         if self.detached:
-            return
-        self._size = self._live.sweep()
+            return True
+        size = self._live.sweep_step()
+        self._size = size or self._size
+        return size is not None
+
+    def resize_step(self) -> bool:
+        """Do the next few milliseconds of giving the table the configured size. False: nothing can be done now."""
+        if self.detached or self._size is None or time.monotonic() < self._resize_at:
+            return False
+        try:
+            going = self._resize(self._size)
+        except LasthopError as error:
+            self._note("table", str(error))
+            self._resize_at = time.monotonic() + _RETRY_S
+            return False
+        self._note("table", "")
+        return going
+
+    def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
+        """See Operations.apply."""
+        live, (_, size) = self._live, self._ready()
+        given = parse(text, file, self._default_connections)
+        require_same_director(self._configuration, given, file)
+        plan = compile_plan(given, surroundings_of(self._observation))
+        changes = difference(self._configuration, given)
+        if given.director.connections != self._configuration.director.connections:
+            require_room(size, live.resizing, given.director.connections)
+        if not dry_run:
+            self._publish(plan)
+            self._configuration, self._file = given, file
+            self._missing = frozenset()
+            self._resize_at = 0.0
+            self._note("plan", "")
+            for change in changes:
+                _log.info("%s %s %s", change.subject, change.kind, ", ".join(change.details))
+            self.on_applied()
+        return ChangeReport(
+            director=given.director.name,
+            configuration=file,
+            applied=not dry_run,
+            changes=changes,
+            stranded=stranded(plan, live.load()),
+        )
 
     def status(self) -> StatusReport:
         """See Operations.status."""
-        self.sweep()
-        plan, size = self._ready()
-        unresolved = {server.name for service in plan.services for server in service.servers if server.mac is None}
+        plan, _ = self._ready()
+        self._size = size = self._live.sweep()
         counters = self._live.counters()
         return StatusReport(
             director=self._configuration.director.name,
@@ -115,70 +175,32 @@ class Director:
             legs_up=sum(leg.up for leg in plan.legs),
             services=len(plan.services),
             real_servers=len({server.name for service in plan.services for server in service.servers}),
-            unresolved=sorted(unresolved),
+            unresolved=reports.unresolved(plan),
             connections=size.connections,
             connections_max=size.maximum,
             assured=size.assured,
             hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
-            problems=self._problems(plan, size),
+            problems=[*self._noted.values(), *reports.problems(plan)],
+            notes=reports.notes(self._live.resizing),
         )
 
     def legs(self) -> list[LegReport]:
         """See Operations.legs."""
         plan, _ = self._ready()
-        attached = {attachment.leg: attachment for attachment in self._live.attachments()}
-        hops = [hop.leg for hop in self._live.hops()]
-        return [
-            LegReport(
-                name=leg.name,
-                interface=leg.interface,
-                zone=leg.zone,
-                mode=attached[leg.name].how if leg.name in attached else "",
-                mac=leg.mac,
-                mtu=leg.mtu,
-                state="missing" if leg.interface in self._missing else "up" if leg.up else "down",
-                xdp_transmit=leg.name in attached and attached[leg.name].xdp_transmit,
-                hops=hops.count(leg.name),
-            )
-            for leg in plan.legs
-        ]
+        return reports.leg_reports(plan, self._live.attachments(), self._live.hops(), self._missing)
 
     def services(self) -> list[ServiceReport]:
         """See Operations.services."""
-        plan, _ = self._ready()
-        load = self._live.load()
-        reports = []
-        for service in plan.services:
-            loads = [load[key] for key in load if key[0] == service.label]
-            reports.append(
-                ServiceReport(
-                    service=service.label,
-                    scheduler=service.scheduler,
-                    persistence_s=service.persistence_s,
-                    when_empty=service.when_empty.value,
-                    real_servers=len(service.servers),
-                    usable=sum(server.effective_weight > 0 for server in service.servers),
-                    active=sum(one.active for one in loads),
-                    inactive=sum(one.inactive for one in loads),
-                    persistent=sum(one.persistent for one in loads),
-                )
-            )
-        return reports
+        return reports.service_reports(self._ready()[0], self._live.load())
 
     def servers(self) -> list[ServerReport]:
         """See Operations.servers."""
-        plan, _ = self._ready()
-        load = self._live.load()
-        return [
-            _server_report(service.label, server, load.get((service.label, server.name)))
-            for service in plan.services
-            for server in service.servers
-        ]
+        return reports.server_reports(self._ready()[0], self._live.load())
 
-    def connections(self) -> list[ConnectionReport]:
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """See Operations.connections."""
-        return self._live.connections()
+        return self._live.connections(query)
 
     def hops(self) -> list[HopReport]:
         """See Operations.hops."""
@@ -199,7 +221,20 @@ class Director:
         if not self.detached:
             self._dataplane.close()
 
+    def _resize(self, size: TableSize) -> bool:
+        wanted = self._configuration.director.connections
+        if self._live.resizing is None:
+            if size.maximum == wanted:
+                return False
+            require_room(size, None, wanted)
+            self._live.resize(wanted)
+        if self._live.resize_step() is not None:
+            return True
+        self._size = self._live.sweep()
+        return self._size.maximum != wanted
+
     def _reconcile(self, observation: Observation) -> None:
+        self._observation = observation
         surroundings = surroundings_of(observation)
         self._missing = frozenset(leg.interface for leg in self._configuration.legs) - surroundings.links.keys()
         try:
@@ -215,6 +250,7 @@ class Director:
         if self._plan is not None:
             _log_changes(self._plan, plan)
         self._plan = plan
+        self.wanted = addresses_to_resolve(plan)
 
     def _note(self, about: str, problem: str) -> None:
         before = self._noted.pop(about, "")
@@ -224,22 +260,6 @@ class Director:
             _log.error("%s", problem)
         if before and not problem:
             _log.info("mended: %s", before)
-
-    def _problems(self, plan: Plan, size: TableSize) -> list[str]:
-        problems = list(self._noted.values())
-        problems += [f"leg {leg.name} ({leg.interface}) is down" for leg in plan.legs if not leg.up]
-        problems += [
-            f"service {service.label} has no usable real server; when_empty = {service.when_empty.value}"
-            for service in plan.services
-            if not any(server.usable for server in service.servers)
-        ]
-        problems += _shared_macs(plan)
-        wanted = self._configuration.director.connections
-        if size.maximum != wanted:
-            problems.append(
-                f"the table holds {size.maximum} connections, the file says {wanted}; it is resized by detach and run"
-            )
-        return problems
 
     @property
     def _live(self) -> DataPlane:
@@ -255,36 +275,6 @@ class Director:
         if self._plan is None or self._size is None:
             raise LasthopError("the director has not started", "wait until it has published its configuration")
         return self._plan, self._size
-
-
-def _server_report(label: str, server: PlannedServer, load: Load | None) -> ServerReport:
-    return ServerReport(
-        name=server.name,
-        service=label,
-        address=str(server.address),
-        weight=server.weight,
-        effective_weight=server.effective_weight,
-        health="unresolved" if server.mac is None else "up" if server.usable else "down",
-        active=load.active if load else 0,
-        inactive=load.inactive if load else 0,
-        persistent=load.persistent if load else 0,
-        leg=server.leg,
-        mac=server.mac or "",
-    )
-
-
-def _shared_macs(plan: Plan) -> list[str]:
-    """Real servers that cannot be told apart: somebody answers ARP for several of them."""
-    names: dict[tuple[str, str], set[str]] = {}
-    for service in plan.services:
-        for server in service.servers:
-            if server.mac is not None:
-                names.setdefault((server.leg, server.mac), set()).add(server.name)
-    return [
-        f"real servers {', '.join(sorted(same))} have one MAC address, {mac} on leg {leg}: is it proxy ARP?"
-        for (leg, mac), same in names.items()
-        if len(same) > 1
-    ]
 
 
 def _log_changes(before: Plan, after: Plan) -> None:

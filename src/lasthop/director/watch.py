@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lasthop.director.director import Director
-    from lasthop.model.real_server import Address
     from lasthop.network.interface import Network, Observation
 
 #: Changes that come within this time are looked at together.
@@ -39,6 +38,7 @@ class NetworkWatch:
     async def follow(self, director: Director) -> None:
         """Keep `director` informed until cancelled."""
         loop = asyncio.get_running_loop()
+        director.on_applied = self._changed.set
         try:
             await self._keep_resolved(director)
             while not director.detached:
@@ -50,7 +50,7 @@ class NetworkWatch:
                 try:
                     director.observed(await loop.run_in_executor(self._thread, self._read))
                 except LasthopError as error:
-                    director.not_observed(error)
+                    director.noted("network", error)
                 await self._keep_resolved(director)
         finally:
             loop.remove_reader(self._network.changes())
@@ -65,10 +65,10 @@ class NetworkWatch:
         return self._network.observe()
 
     async def _keep_resolved(self, director: Director) -> None:
-        wanted: frozenset[tuple[int, Address]] = director.wanted()
+        wanted = director.wanted
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._network.keep_resolved, wanted)
         except LasthopError as error:
-            director.resolving(error)
+            director.noted("neighbours", error)
         else:
-            director.resolving(None)
+            director.noted("neighbours", None)

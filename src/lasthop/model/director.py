@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-DEFAULT_CONNECTIONS = 1_000_000
+#: Where neither the file nor the machine's memory says how many.
+DEFAULT_CONNECTIONS = 65_536
 
 
 class State(IntEnum):

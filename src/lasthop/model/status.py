@@ -30,3 +30,5 @@ class StatusReport:
     """Counters that should be zero and are not."""
     problems: list[str]
     """Sentences about whatever needs an operator."""
+    notes: list[str]
+    """Sentences about what goes on and needs nobody: the table is being resized."""

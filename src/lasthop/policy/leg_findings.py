@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from lasthop.model.leg import Mode
 from lasthop.policy.findings import error, fine, warning
+from lasthop.policy.limits import BYTES_PER_CONNECTION, MIN_CONNECTIONS
 
 if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
     from lasthop.model.leg import Leg
     from lasthop.policy.findings import Finding, Interface, Machine
 
-#: An upper estimate of kernel memory per configured connection, with the table's slack.
-BYTES_PER_CONNECTION = 512
 _STRICT = 1
 _MIB = 1 << 20
 
@@ -102,7 +101,9 @@ def _memory(connections: int, machine: Machine) -> list[Finding]:
     needed, available = connections * BYTES_PER_CONNECTION, machine.memory_available
     what = f"{connections:,} connections take about {needed // _MIB:,} MiB, {available // _MIB:,} MiB are available"
     # Half of the memory that is free, to a thousand, leaves the rest to what else runs here.
-    remedy = f"set [table] connections = {max(1000, available // 2 // BYTES_PER_CONNECTION // 1000 * 1000):_}"
+    remedy = (
+        f"set [table] connections = {max(MIN_CONNECTIONS, available // 2 // BYTES_PER_CONNECTION // 1000 * 1000):_}"
+    )
     if needed > available:
         return [error("memory", what, remedy)]
     if needed > available // 2:

@@ -1,0 +1,131 @@
+"""What a director says of itself: plan, data plane and table as reports.
+
+Owns their wording. Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lasthop.model.leg import LegReport
+from lasthop.model.real_server import ServerReport
+from lasthop.model.service import ServiceReport
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from lasthop.dataplane.interface import Attachment, Load, Resizing
+    from lasthop.model.hop import HopReport
+    from lasthop.policy.plan import Plan, PlannedServer
+
+
+def leg_reports(
+    plan: Plan, attachments: Iterable[Attachment], hops: Iterable[HopReport], missing: Collection[str]
+) -> list[LegReport]:
+    """The legs of `plan`; `missing` are interfaces that are gone."""
+    attached = {attachment.leg: attachment for attachment in attachments}
+    on_leg = Counter(hop.leg for hop in hops)
+    return [
+        LegReport(
+            name=leg.name,
+            interface=leg.interface,
+            zone=leg.zone,
+            mode=attached[leg.name].how if leg.name in attached else "",
+            mac=leg.mac,
+            mtu=leg.mtu,
+            state="missing" if leg.interface in missing else "up" if leg.up else "down",
+            xdp_transmit=leg.name in attached and attached[leg.name].xdp_transmit,
+            hops=on_leg[leg.name],
+        )
+        for leg in plan.legs
+    ]
+
+
+def service_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[ServiceReport]:
+    """The services of `plan`, with the connections of real servers that are no longer in it."""
+    reports = []
+    for service in plan.services:
+        loads = [load[key] for key in load if key[0] == service.label]
+        reports.append(
+            ServiceReport(
+                service=service.label,
+                scheduler=service.scheduler,
+                persistence_s=service.persistence_s,
+                when_empty=service.when_empty.value,
+                real_servers=len(service.servers),
+                usable=sum(server.effective_weight > 0 for server in service.servers),
+                active=sum(one.active for one in loads),
+                inactive=sum(one.inactive for one in loads),
+                persistent=sum(one.persistent for one in loads),
+            )
+        )
+    return reports
+
+
+def server_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[ServerReport]:
+    """The real servers of `plan`."""
+    return [
+        _server_report(service.label, server, load.get((service.label, server.name)))
+        for service in plan.services
+        for server in service.servers
+    ]
+
+
+def unresolved(plan: Plan) -> list[str]:
+    """Names of the real servers without a MAC address, sorted."""
+    return sorted({server.name for service in plan.services for server in service.servers if server.mac is None})
+
+
+def problems(plan: Plan) -> list[str]:
+    """What of `plan` needs an operator."""
+    return [
+        *(f"leg {leg.name} ({leg.interface}) is down" for leg in plan.legs if not leg.up),
+        *(
+            f"service {service.label} has no usable real server; when_empty = {service.when_empty.value}"
+            for service in plan.services
+            if not any(server.usable for server in service.servers)
+        ),
+        *_shared_macs(plan),
+    ]
+
+
+def notes(resizing: Resizing | None) -> list[str]:
+    """What goes on and needs nobody."""
+    if resizing is None:
+        return []
+    told = (
+        f"resizing the table from {resizing.before} to {resizing.after} connections: "
+        f"{resizing.moved} {'is' if resizing.moved == 1 else 'are'} moved"
+    )
+    return [f"{told}, {resizing.refused} found no room yet" if resizing.refused else told]
+
+
+def _server_report(label: str, server: PlannedServer, load: Load | None) -> ServerReport:
+    return ServerReport(
+        name=server.name,
+        service=label,
+        address=str(server.address),
+        weight=server.weight,
+        effective_weight=server.effective_weight,
+        health="unresolved" if server.mac is None else "up" if server.usable else "down",
+        active=load.active if load else 0,
+        inactive=load.inactive if load else 0,
+        persistent=load.persistent if load else 0,
+        leg=server.leg,
+        mac=server.mac or "",
+    )
+
+
+def _shared_macs(plan: Plan) -> list[str]:
+    """Real servers that cannot be told apart: somebody answers ARP for several of them."""
+    names: dict[tuple[str, str], set[str]] = {}
+    for service in plan.services:
+        for server in service.servers:
+            if server.mac is not None:
+                names.setdefault((server.leg, server.mac), set()).add(server.name)
+    return [
+        f"real servers {', '.join(sorted(same))} have one MAC address, {mac} on leg {leg}: is it proxy ARP?"
+        for (leg, mac), same in names.items()
+        if len(same) > 1
+    ]

@@ -1,0 +1,124 @@
+"""What is different between two configurations of a director, in an operator's words.
+
+Owns the comparison of what is desired. What it means for live connections is `lasthop.director.changes`'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from lasthop.model.change import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.director import Timeouts
+    from lasthop.model.leg import Leg
+    from lasthop.model.real_server import RealServer
+    from lasthop.model.service import Persistence, Service
+
+Kind = TypeVar("Kind")
+
+#: What a key is without a value.
+_NONE = "none"
+
+
+def difference(before: Configuration, after: Configuration) -> list[Change]:
+    """What `after` changes of `before`: legs, services with their real servers, pass rules, time-outs, table."""
+    return [
+        *_each(before.legs, after.legs, "leg {0.name}", _leg, "legs"),
+        *_services(before.services, after.services),
+        *_pass_rules(before, after),
+        *_timeouts(before.director.timeouts, after.director.timeouts),
+        *_table(before.director.connections, after.director.connections),
+    ]
+
+
+def _each(
+    before: Sequence[Kind],
+    after: Sequence[Kind],
+    subject: str,
+    details: Callable[[Kind, Kind], Iterator[str]],
+    together: str,
+) -> Iterator[Change]:
+    """What was added, removed and changed of things that have names; and their order, if that is all."""
+    old, new = ({subject.format(each): each for each in things} for things in (before, after))
+    yield from (Change(name, "removed") for name in old if name not in new)
+    yield from (Change(name, "added") for name in new if name not in old)
+    for name in new:
+        if name in old and (told := tuple(details(old[name], new[name]))):
+            yield Change(name, "changed", told)
+    if [name for name in old if name in new] != [name for name in new if name in old]:
+        yield Change(together, "changed", ("their order",))
+
+
+def _leg(before: Leg, after: Leg) -> Iterator[str]:
+    yield from _value("interface", before.interface, after.interface)
+    yield from _value("zone", before.zone, after.zone)
+    yield from _value("mode", before.mode, after.mode)
+    yield from _value("virtual_macs", _listed(before.virtual_macs), _listed(after.virtual_macs))
+
+
+def _services(before: Sequence[Service], after: Sequence[Service]) -> Iterator[Change]:
+    yield from _each(before, after, "service {0.label}", _service, "services")
+    old = {service.label: service for service in before}
+    for service in after:
+        was = old.get(service.label)
+        if was is not None:
+            label = service.label
+            yield from _each(
+                was.real_servers,
+                service.real_servers,
+                f"real server {{0.name}} of {label}",
+                _server,
+                f"real servers of {label}",
+            )
+
+
+def _service(before: Service, after: Service) -> Iterator[str]:
+    if before.matches != after.matches:
+        yield "match"
+    yield from _value("scheduler", before.scheduler, after.scheduler)
+    yield from _value("persistence", _persistence(before.persistence), _persistence(after.persistence))
+    yield from _value("when_empty", before.when_empty, after.when_empty)
+
+
+def _server(before: RealServer, after: RealServer) -> Iterator[str]:
+    yield from _value("address", before.address, after.address)
+    yield from _value("weight", before.weight, after.weight)
+    yield from _value("leg", before.leg or _NONE, after.leg or _NONE)
+
+
+def _pass_rules(before: Configuration, after: Configuration) -> Iterator[Change]:
+    if before.pass_rules != after.pass_rules:
+        counts = len(before.pass_rules), len(after.pass_rules)
+        yield Change("pass rules", "changed", tuple(_value("number", *counts)))
+
+
+def _timeouts(before: Timeouts, after: Timeouts) -> Iterator[Change]:
+    told = [
+        told
+        for state, seconds in after.seconds.items()
+        for told in _value(state.name, f"{before.seconds[state]:g} s", f"{seconds:g} s")
+    ]
+    if told:
+        yield Change("time-outs", "changed", tuple(told))
+
+
+def _table(before: int, after: int) -> Iterator[Change]:
+    if before != after:
+        yield Change("table", "changed", tuple(_value("connections", before, after)))
+
+
+def _value(name: str, before: object, after: object) -> Iterator[str]:
+    if before != after:
+        yield f"{name} {before} -> {after}"
+
+
+def _persistence(persistence: Persistence | None) -> str:
+    return f"{persistence.timeout:g} s for each /{persistence.prefix}" if persistence else _NONE
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values) or _NONE
