@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench import program, sandwich
+from bench import connections, sandwich
 from bench.measurement import write
-from bench.table import table
+from bench.printing import table
 from lasthop.errors import LasthopError
 from lasthop.lab.requirements import check_requirements
 from lasthop.lab.topology import ending_by_signal
@@ -28,7 +28,7 @@ _PIPED_WIDTH = 120
 OUTPUT = Path(__file__).parents[1] / "build" / "bench.json"
 #: The groups, in the order they run.
 TITLES = {
-    "program": "The programs alone: BPF_PROG_TEST_RUN, a random connection per packet",
+    "table": "The connection table: BPF_PROG_TEST_RUN, a random connection per packet",
     "stream": "One TCP stream through the two-box sandwich",
     "http": "Short HTTP connections through the two-box sandwich, 64 at a time",
 }
@@ -87,7 +87,8 @@ def _groups(chosen: argparse.Namespace, stack: ExitStack) -> dict[str, Group]:
     quick = chosen.quick
     labs = functools.cache(lambda: stack.enter_context(sandwich.topologies()))
     traffic = sandwich.Effort(chosen.rounds or (3 if quick else 15), seconds=1)
-    alone = program.Effort(
+    alone = connections.Effort(
+        tuple(name for name in connections.SIZES if not quick or name != "8m"),
         chosen.rounds or (5 if quick else 15),
         packets=50_000 if quick else 300_000,
         openings=5_000 if quick else 20_000,
@@ -102,7 +103,7 @@ def _groups(chosen: argparse.Namespace, stack: ExitStack) -> dict[str, Group]:
         return run
 
     return {
-        "program": functools.partial(program.program, alone),
+        "table": functools.partial(connections.connections, alone),
         "stream": sent("stream", sandwich.stream),
         "http": sent("http", sandwich.http),
     }

@@ -1,44 +1,45 @@
 """A data plane in the kernel that no leg uses, with any number of established connections in its table.
 
 Owns the loading without pins and the filling: the product's own loader and publisher lay the maps out,
-and the product's own programs insert every connection, from packets.
+and the programs themselves insert every connection, from packets. The programs are the product's, or the same
+with another table.h (`bench.variants`).
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import struct
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from bpf.build import BuildError, build
+from bench.drawer import Drawer, Packets
+from bench.variants import build_object
 from lasthop.config.load import load as load_configuration
 from lasthop.dataplane import abi
-from lasthop.dataplane.btf import Btf
 from lasthop.dataplane.hop_table import HopTable
 from lasthop.dataplane.leg_table import LegTable
-from lasthop.dataplane.libbpf import run_syscall, test_run
 from lasthop.dataplane.loader import load
 from lasthop.dataplane.publisher import Publisher
+from lasthop.dataplane.sweeping import Sweep
 from lasthop.errors import DataPlaneError
 from lasthop.policy.compile import compile_plan
 from lasthop.policy.surroundings import SeenLink, Surroundings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
     from typing import Self
 
+    from numpy.typing import NDArray
+
     from lasthop.dataplane.attach import Attacher
+    from lasthop.dataplane.libbpf import Map
     from lasthop.lab.layout import Port
     from lasthop.lab.topology import Topology
     from lasthop.model.real_server import Address
 
-SOURCES = Path(__file__).parent
-OBJECTS = SOURCES.parent / "build" / "bench"
 #: Room in the table beside the established connections, for new ones to be timed.
 ROOM = 65_536
 TCP_SYN, TCP_ACK = 0x02, 0x10
@@ -46,43 +47,35 @@ _TC_REDIRECT, _XDP_TX, _XDP_REDIRECT = 7, 3, 4
 #: Connections that are not established are forgotten within this time (SYN_RECV: 120 s).
 _OPENING_TIMEOUT_NS = 200 * 1_000_000_000
 _MONOTONIC_COARSE = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Packets:
-    """A kind of packet that is drawn: which leg it meets, its MAC addresses and its TCP flags."""
-
-    ifindex: int
-    macs: bytes
-    flags: int
-    response: bool = False
-
-    @property
-    def frame(self) -> bytes:
-        """Ethernet, IPv4 and TCP; the client's address and port, and the MACs, are drawn over."""
-        server = bytes([203, 0, 113, 80])
-        addresses = server + bytes(4) if self.response else bytes(4) + server
-        ports = (80, 0) if self.response else (0, 80)
-        ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0x4000, 64, 6, 0) + addresses
-        tcp = struct.pack("!HHIIBBHHH", *ports, 1, 1, 0x50, self.flags, 65535, 0, 0)
-        return self.macs + b"\x08\x00" + ip + tcp + bytes(6)
+#: Of bench/draw.bpf.c.
+_FIRST_CLIENT, _FIRST_PORT, _PORTS = 0x0B000000, 1024, 16
+#: Packets of one kind in a row while the table is filled: fewer than may be unassured.
+_AT_ONCE = 4_000
 
 
 class Installed:
     """Programs and maps of one director, and the programs they are measured with."""
 
-    def __init__(self, lab: Topology, connections: int) -> None:
-        """Load; call inside the namespace of `lab`'s outer director. Raises DataPlaneError."""
+    def __init__(self, lab: Topology, connections: int, product: Path | None = None) -> None:
+        """Load the product's object, or the one at `product`; call inside the namespace of `lab`'s outer director.
+
+        Raises DataPlaneError.
+        """
         self.connections = connections
-        self._product = load(None, connections + ROOM)
-        objects = [build_object(name) for name in ("draw.bpf.c", "mac_swap.bpf.c")]
-        self._bench = [load(None, 1, path) for path in objects]
-        self.programs = {**self._product.programs, **self._bench[0].programs, **self._bench[1].programs}
-        self._jumps = {kind: self._bench[0].maps[f"jump_{kind}"] for kind in ("tc", "xdp")}
-        self._draw = self._bench[0].maps["drawn"].view(Btf(objects[0]).struct("draw"))
-        self._draw["random"] = time.time_ns()
+        self._product = load(None, connections + ROOM, product)
+        self._bench = [load(None, connections + ROOM, build_object(name)) for name in ("mac_swap.bpf.c", "floor.bpf.c")]
+        self.programs = dict(self._product.programs)
+        for loaded in self._bench:
+            self.programs |= loaded.programs
+        self.drawer = Drawer()
         self._configure(lab)
         self._ports(lab)
+        types = abi.types()
+        self._counters = [
+            self._product.maps[name].view(types.struct(dtype))
+            for name, dtype in (("table", "table"), ("service_loads", "service_load"), ("server_loads", "server_load"))
+        ]
+        self._sweep = Sweep(self._product, self._publisher.hops, self._publisher)
 
     def __enter__(self) -> Self:
         """Nothing more."""
@@ -90,20 +83,51 @@ class Installed:
 
     def __exit__(self, *_: object) -> None:
         """Unload."""
+        self.drawer.close()
         for loaded in (self._product, *self._bench):
             loaded.close()
 
-    def fill(self) -> None:
-        """Open all connections by handshake: SYN, SYN and ACK, ACK. Raises DataPlaneError if any is missing."""
-        for packets in (self.opening, self.accepting, self.acknowledging):
-            self.run("xdp", "lh_xdp", packets, self.connections, first=0, in_order=True)
-        held = self._sweep(0)
-        if held != self.connections:
-            raise DataPlaneError(f"can't fill the table: it holds {held} of {self.connections} connections", "")
+    @property
+    def entries(self) -> NDArray[Any]:
+        """The product's table, as it is in memory."""
+        return self._product.maps["entries"].view(abi.types().struct("connection"))
 
-    def forget_opened(self) -> None:
-        """Forget connections that are not established, by the product's own sweep."""
-        self._sweep(_OPENING_TIMEOUT_NS)
+    @property
+    def kernel_map(self) -> Map:
+        """The kernel's map with the connections, of programs that have them there."""
+        return self._product.maps["connections"]
+
+    @property
+    def timeouts_ns(self) -> NDArray[Any]:
+        """Time-out of each state."""
+        return self._publisher.timeouts_ns
+
+    def fill(self) -> None:
+        """Open all connections by handshake: SYN, SYN and ACK, ACK, each before the next, as clients do."""
+        for first in range(0, self.connections, _AT_ONCE):
+            several = min(_AT_ONCE, self.connections - first)
+            for packets in (self.opening, self.accepting, self.acknowledging):
+                self.run("xdp", "lh_xdp", packets, several, first=first, in_order=True)
+        self.remember_counters()
+
+    def sweep(self, ahead_ns: int = 0) -> int:
+        """Sweep the product's table at so much from now; the connections that are left."""
+        now = time.clock_gettime_ns(_MONOTONIC_COARSE) + ahead_ns
+        return self._sweep.whole(now, self.connections, both=False).connections
+
+    def forget_opened(self, first: int, several: int) -> None:
+        """Forget connections that are not established: those drawn as `first` and following."""
+        if "connections" not in self._product.maps:
+            self.sweep(_OPENING_TIMEOUT_NS)
+            return
+        for key in _keys(first, several, self._zone):
+            self._product.maps["connections"].delete(key)
+        for counters, saved in zip(self._counters, self._saved, strict=True):
+            counters[:] = saved
+
+    def remember_counters(self) -> None:
+        """Keep the live counters, for `forget_opened` of programs whose table no sweep knows."""
+        self._saved = [counters.copy() for counters in self._counters]
 
     def run(
         self, kind: str, program: str, packets: Packets, repeat: int, *, first: int = 0, in_order: bool = False
@@ -112,15 +136,11 @@ class Installed:
 
         The time includes the drawing. Raises DataPlaneError unless every packet was forwarded.
         """
-        self._draw["macs"] = np.frombuffer(packets.macs, "u1")
-        self._draw["response"], self._draw["in_order"] = packets.response, in_order
-        self._draw["first"], self._draw["next"], self._draw["count"] = first, first, self.connections
-        self._jumps[kind].update(bytes(4), self.programs[program].to_bytes(4, "little"))
-        frame = packets.frame
-        context = tc_context(packets.ifindex) if kind == "tc" else xdp_context(packets.ifindex, len(frame))
         before = self.forwarded() if program.startswith("lh_") else None
         start = time.thread_time_ns()
-        verdict, _, _ = test_run(self.programs[f"draw_{kind}"], frame, context, repeat=repeat)
+        verdict = self.drawer.run(
+            kind, self.programs[program], packets, repeat, first=first, count=self.connections, in_order=in_order
+        )
         spent = time.thread_time_ns() - start
         good = verdict in ({_TC_REDIRECT} if kind == "tc" else {_XDP_TX, _XDP_REDIRECT})
         if not good or (before is not None and self.forwarded() - before != repeat):
@@ -151,6 +171,7 @@ class Installed:
             publisher.legs["flags"][publisher.leg_names.id_of(leg.name)] |= abi.enum("leg_flag")["LEG_XDP_TRANSMIT"]
         publisher.publish(plan, frozenset(leg.name for leg in plan.legs))
         self._publisher = publisher
+        self._zone = int(publisher.legs["zone"][publisher.leg_names.id_of("outside")])
 
     def _ports(self, lab: Topology) -> None:
         outside, firewalls = (lab.layout.port("lb1", name) for name in ("outside", "firewalls"))
@@ -160,12 +181,7 @@ class Installed:
         self.opening = Packets(index["outside"], requests, TCP_SYN)
         self.accepting = Packets(index["firewalls"], _macs(firewalls, firewall), TCP_SYN | TCP_ACK, response=True)
         self.acknowledging = Packets(index["outside"], requests, TCP_ACK)
-
-    def _sweep(self, ahead_ns: int) -> int:
-        request = np.zeros(1, abi.types().struct("sweep"))
-        request["now_ns"] = time.clock_gettime_ns(_MONOTONIC_COARSE) + ahead_ns
-        run_syscall(self.programs["lh_sweep"], request)
-        return int(request["connections"][0])
+        self.responding = Packets(index["firewalls"], _macs(firewalls, firewall), TCP_ACK, response=True)
 
 
 class _Unattached:
@@ -204,26 +220,10 @@ def _macs(to: Port, source: Port) -> bytes:
     return abi.pack_mac(to.mac) + abi.pack_mac(source.mac)
 
 
-def tc_context(ifindex: int) -> bytes:
-    """``struct __sk_buff`` with the interface a packet came in on."""
-    return struct.pack("40xI148x", ifindex)
-
-
-def xdp_context(ifindex: int, length: int) -> bytes:
-    """``struct xdp_md`` of a frame on its receiving interface."""
-    return struct.pack("6I", 0, length, 0, ifindex, 0, 0)
-
-
-def build_object(source: str) -> Path:
-    """The object of a BPF program of the bench, built unless it is newer than its sources.
-
-    Raises DataPlaneError with the compiler's words.
-    """
-    sources = [SOURCES / source, SOURCES.parent / "bpf" / "kernel.h"]
-    made = OBJECTS / source.replace(".bpf.c", ".bpf.o")
-    if made.exists() and made.stat().st_mtime > max(path.stat().st_mtime for path in sources):
-        return made
-    try:
-        return build(sources[0], OBJECTS, [SOURCES.parent / "bpf"])
-    except BuildError as error:
-        raise DataPlaneError(str(error), "") from error
+def _keys(first: int, several: int, zone: int) -> Iterator[bytes]:
+    """``struct connection_key`` of drawn connections; the client's address is the lower one."""
+    server = bytes(10) + b"\xff\xff" + bytes([203, 0, 113, 80])
+    for index in range(first, first + several):
+        client = bytes(10) + b"\xff\xff" + (_FIRST_CLIENT + index // _PORTS).to_bytes(4, "big")
+        ports = (_FIRST_PORT + index % _PORTS).to_bytes(2, "big") + (80).to_bytes(2, "big")
+        yield client + server + ports + zone.to_bytes(2, "little") + bytes([6, 0])

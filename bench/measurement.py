@@ -1,7 +1,7 @@
 """Measurements: what was timed in rounds, beside what, and the one ratio that comes of it.
 
 Owns the arithmetic and the JSON of a row. How rows are measured is the groups' business, how they are
-shown is `bench.table`'s.
+shown is `bench.printing`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-LARGER_IS_BETTER = frozenset({"Gbit/s", "connections/s"})
+LARGER_IS_BETTER = frozenset({"Gbit/s", "connections/s", "packets/s"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from bench.command import TITLES, main, parser
 from bench.measurement import Row, interleaved, rows_beside, write
+from bench.printing import noisy, number, table
 from bench.sandwich import gbits_received, requests_per_second
-from bench.table import noisy, number, table
 from lasthop.errors import LabError
 
 if TYPE_CHECKING:
