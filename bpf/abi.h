@@ -374,7 +374,7 @@ struct server_census {
  * director hands in zeroes. */
 struct slice {
 	__u64 now_ns;
-	__u32 first; /* slot */
+	__u32 first; /* slot; it and the count are of whole buckets */
 	__u32 count;
 	__u32 table;	     /* sweep: enum table_id */
 	__u32 templates_too; /* sweep: 1 to sweep all templates as well */

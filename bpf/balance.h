@@ -14,6 +14,16 @@ static __always_inline void end(const struct packet *p, const struct connection 
 		count(event);
 }
 
+/* Another CPU remembers this packet's connection: forward as that says. */
+static __noinline __u32 follow_first(struct packet *p)
+{
+	struct connection *connection = await_connection(p);
+	__u32 reason = connection ? forward_known(p, connection) : CONNECTION_GONE;
+
+	/* It came and went within one packet's time: nothing is known that this packet could follow. */
+	return reason == CONNECTION_GONE ? DROP_CONTENDED : reason;
+}
+
 /*
  * What to do with a packet that was parsed: returns the reason that is counted; for a forwarded packet p->out is set.
  * Verified on its own, for tc and XDP alike: it touches no byte of the frame.
@@ -44,12 +54,7 @@ __noinline __u32 decide(struct packet *p)
 			return reason;
 	}
 	reason = forward_unknown(p);
-	if (likely(reason != FIRST_ELSEWHERE))
-		return reason;
-	connection = await_connection(p);
-	reason = connection ? forward_known(p, connection) : CONNECTION_GONE;
-	/* It came and went within one packet's time: nothing is known that this packet could follow. */
-	return reason == CONNECTION_GONE ? DROP_CONTENDED : reason;
+	return likely(reason != FIRST_ELSEWHERE) ? reason : follow_first(p);
 }
 
 static __always_inline void rewrite(const struct packet *p, struct ethhdr *eth)
@@ -61,7 +66,7 @@ static __always_inline void rewrite(const struct packet *p, struct ethhdr *eth)
 }
 
 /* Returns the reason that is counted; a forwarded frame has its new MAC addresses, and p->out says where it goes. */
-static __always_inline __u32 balance(struct packet *p, const struct frame *f)
+static __always_inline __u32 balance(struct packet *p, const struct frame *f, __u32 ifindex)
 {
 	__u32 zero = 0, reason;
 	struct live *state;
@@ -69,7 +74,7 @@ static __always_inline __u32 balance(struct packet *p, const struct frame *f)
 	reason = parse_ethernet(f);
 	if (reason)
 		return reason;
-	reason = find_leg(p, f);
+	reason = find_leg(p, f, ifindex);
 	if (reason)
 		return reason;
 	reason = parse_ipv4(p, f);

@@ -81,7 +81,7 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 #define FIRST_ELSEWHERE (REASONS + 1)
 
 /* A packet of a connection, or an ICMP error about one: to the hop its direction goes to. */
-static __noinline __u32 forward_known(struct packet *p, struct connection *connection)
+static __always_inline __u32 forward_known(struct packet *p, struct connection *connection)
 {
 	bool from_low = WORD_FLAGS(p->word) & CONNECTION_FROM_LOW;
 	enum direction direction = p->from_low == from_low ? REQUEST : RESPONSE;

@@ -52,11 +52,10 @@ int lh_tc(struct __sk_buff *skb)
 		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
 	f.eth = (void *)(long)skb->data;
 	f.end = (void *)(long)skb->data_end;
-	p.ifindex = skb->ifindex;
 	p.length = skb->len - ETH_HLEN;
 	p.segments = skb->gso_segs;
 	p.segment_length = skb->gso_size;
-	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f);
+	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f, skb->ifindex);
 	count(reason);
 	if (reason < KERNEL_FIRST)
 		return bpf_redirect(p.out.ifindex, 0);
@@ -72,10 +71,9 @@ int lh_xdp(struct xdp_md *ctx)
 
 	f.eth = (void *)(long)ctx->data;
 	f.end = (void *)(long)ctx->data_end;
-	p.ifindex = ctx->ingress_ifindex;
 	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
 	/* A frame in several buffers may find an egress driver that takes only one: tc knows no such limit. */
-	reason = p.length + ETH_HLEN > f.end - (void *)f.eth ? KERNEL_TC : balance(&p, &f);
+	reason = p.length + ETH_HLEN > f.end - (void *)f.eth ? KERNEL_TC : balance(&p, &f, ctx->ingress_ifindex);
 	/* What goes to the kernel meets the tc program first, which counts why. */
 	if (reason > KERNEL_FIRST && reason < DROP_FIRST) {
 		count(KERNEL_TC);

@@ -52,11 +52,11 @@ static __always_inline __u32 leg_of_interface(__u32 ifindex)
 }
 
 /* Find the leg and fill in leg, zone and where the frame came from. 0, or the reason for which the kernel gets it. */
-static __always_inline __u32 find_leg(struct packet *p, const struct frame *f)
+static __always_inline __u32 find_leg(struct packet *p, const struct frame *f, __u32 ifindex)
 {
 	struct leg *leg;
 
-	p->leg_id = leg_of_interface(p->ifindex);
+	p->leg_id = leg_of_interface(ifindex);
 	leg = leg_by_id(p->leg_id);
 	if (!leg)
 		return KERNEL_NO_LEG;

@@ -47,12 +47,11 @@ struct packet {
 	__u8 entry; /* enum entry */
 	__u8 half;
 	__u8 leg_id;
-	__u32 ifindex;
 	__u32 length;	      /* bytes from the IP header on, without what a driver padded */
-	__u32 segments;	      /* packets on the wire: more than one for a GSO frame */
 	__u32 segment_length; /* of one packet on the wire, from the IP header on; GSO: the payload until parsed */
 	__u32 l4_length;      /* bytes after the IP header by the packet's own account: a frame may be padded */
-	__u32 headers;	      /* bytes of IP and L4 headers, which every segment of a GSO frame carries */
+	__u16 segments;	      /* packets on the wire: more than one for a GSO frame */
+	__u16 headers;	      /* bytes of IP and L4 headers, which every segment of a GSO frame carries */
 	__be32 source;
 	__be32 destination;
 	__be16 source_port;

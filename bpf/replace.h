@@ -103,11 +103,11 @@ static __always_inline __u32 take_over(const struct victim *victim, __u32 tag)
 	return victim->found;
 }
 
-/* Take a free way of a bucket if it has at least so many: a reference to its slot, or NO_SLOT. */
-__noinline __u32 claim_in(__u32 which, __u32 index, __u32 tag, __u32 at_least)
+/* Take a free way of a bucket if it has at least so many, the preferred one if it can: a reference, or NO_SLOT. */
+__noinline __u32 claim_in(__u32 which, __u32 index, __u64 hash, __u32 at_least)
 {
 	struct bucket *bucket = bucket_at(which, index);
-	__u32 ways, way;
+	__u32 ways, way, preferred = 1 << preferred_way(hash);
 
 	if (!bucket)
 		return NO_SLOT;
@@ -115,9 +115,9 @@ __noinline __u32 claim_in(__u32 which, __u32 index, __u32 tag, __u32 at_least)
 	if (how_many(ways) < at_least)
 		return NO_SLOT;
 	for (int i = 0; i < WAYS && ways; i++) {
-		way = lowest_way(ways);
-		ways &= ways - 1;
-		if (!__sync_val_compare_and_swap(&bucket->tag[way], 0, tag))
+		way = lowest_way(ways & preferred ? preferred : ways);
+		ways &= ~(1 << way);
+		if (!__sync_val_compare_and_swap(&bucket->tag[way], 0, tag_of(hash)))
 			return index * WAYS + way + 1;
 	}
 	return NO_SLOT;
@@ -145,9 +145,9 @@ __noinline __u32 make_room(struct claim *claim, __u32 which)
 		if (found)
 			return found;
 	}
-	found = claim_in(which, bucket_of(which, claim->hash, 2), tag_of(claim->hash), 1);
+	found = claim_in(which, bucket_of(which, claim->hash, 2), claim->hash, 1);
 	if (!found)
-		found = claim_in(which, bucket_of(which, claim->hash, 3), tag_of(claim->hash), 1);
+		found = claim_in(which, bucket_of(which, claim->hash, 3), claim->hash, 1);
 	if (!found) {
 		look_for_victim(&victim, claim->hash, NEAR_CHOICES);
 		found = take_over(&victim, tag_of(claim->hash));
@@ -166,13 +166,13 @@ __noinline __u32 claim_slot(struct claim *claim, __u32 which)
 	if (!claim)
 		return NO_SLOT;
 	claim->overflow = 0;
-	found = claim_in(which, bucket_of(which, claim->hash, 0), tag_of(claim->hash), ROOM_TO_SPARE);
+	found = claim_in(which, bucket_of(which, claim->hash, 0), claim->hash, ROOM_TO_SPARE);
 	if (likely(found))
 		return found;
 	/* Nearly full: the emptier of the two. */
 	first = free_ways(which, bucket_of(which, claim->hash, 0)) < free_ways(which, bucket_of(which, claim->hash, 1));
-	found = claim_in(which, bucket_of(which, claim->hash, first), tag_of(claim->hash), 1);
+	found = claim_in(which, bucket_of(which, claim->hash, first), claim->hash, 1);
 	if (!found)
-		found = claim_in(which, bucket_of(which, claim->hash, !first), tag_of(claim->hash), 1);
+		found = claim_in(which, bucket_of(which, claim->hash, !first), claim->hash, 1);
 	return likely(found) ? found : make_room(claim, which);
 }

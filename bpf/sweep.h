@@ -48,21 +48,16 @@ static __always_inline __u32 expire(__u32 which, __u32 slot, __u64 word)
 	return 1;
 }
 
-static long sweep_slot(__u32 i, struct sweep_pass *pass)
+static __always_inline void sweep_connection(struct connection *connection, __u32 slot, const struct sweep_pass *pass)
 {
 	struct slice *slice = pass->slice;
-	__u32 slot = slice->first + i;
-	struct connection *connection = connection_at(slice->table, slot);
-	__u64 word;
+	__u64 word = READ_ONCE(connection->word);
 
-	if (!connection)
-		return 1;
-	word = READ_ONCE(connection->word);
 	if (!(WORD_FLAGS(word) & CONNECTION_LIVE))
-		return 0;
+		return;
 	if (idle_ns(connection, slice->now_ns) > timeout_of(pass->ruleset, WORD_STATE(word))) {
 		slice->expired += expire(slice->table, slot, word);
-		return 0;
+		return;
 	}
 	slice->connections++;
 	if (WORD_FLAGS(word) & CONNECTION_ASSURED)
@@ -70,6 +65,19 @@ static long sweep_slot(__u32 i, struct sweep_pass *pass)
 	if (WORD_FLAGS(word) & CONNECTION_OVERFLOW)
 		slice->overflowed++;
 	take_census(connection, word);
+}
+
+/* A bucket's slots in one call: calls are what a sweep would spend its time on. */
+static long sweep_bucket(__u32 i, struct sweep_pass *pass)
+{
+	for (__u32 way = 0; way < WAYS; way++) {
+		__u32 slot = pass->slice->first + i * WAYS + way;
+		struct connection *connection = connection_at(pass->slice->table, slot);
+
+		if (!connection)
+			return 1;
+		sweep_connection(connection, slot, pass);
+	}
 	return 0;
 }
 
@@ -104,7 +112,7 @@ static __always_inline int sweep_slice(struct slice *request)
 	pass.ruleset = published_ruleset(&half);
 	if (!pass.ruleset)
 		return 1;
-	bpf_loop(request->count, sweep_slot, &pass, 0);
+	bpf_loop(request->count / WAYS, sweep_bucket, &pass, 0);
 	if (request->templates_too)
 		bpf_for_each_map_elem(&templates, sweep_one_template, &pass, 0);
 	return 0;

@@ -24,9 +24,11 @@
 /* The live connection of the packet's key in both tables, expired or not: where it is goes into the packet. */
 static __always_inline struct connection *look_up(struct packet *p)
 {
-	__u32 found = look_everywhere(p, TABLE_MAIN, CONNECTION_LIVE, NO_SLOT);
+	__u32 found = look_first(p);
 
 	p->table = TABLE_MAIN;
+	if (!found)
+		found = look_everywhere(p, TABLE_MAIN, CONNECTION_LIVE, NO_SLOT);
 	if (table_role != ROLE_ALONE && !found) {
 		found = look_everywhere(p, TABLE_NEXT, CONNECTION_LIVE, NO_SLOT);
 		p->table = TABLE_NEXT;

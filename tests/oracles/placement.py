@@ -1,4 +1,4 @@
-"""Where a key may be in the connection table: four buckets and a tag, from the keyed hash."""
+"""Where a key may be in the connection table: four buckets, a way and a tag, from the keyed hash."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def message(key: bytes) -> bytes:
 def tag(secret: bytes, key: bytes) -> int:
     """Never 0, which is a free way."""
     return siphash13(secret, message(key)) >> 32 | 1
+
+
+def preferred_way(secret: bytes, key: bytes) -> int:
+    """Where it goes in a bucket of 16 whose ways are free."""
+    return siphash13(secret, message(key)) & 15
 
 
 def choices(secret: bytes, key: bytes, buckets: int) -> list[int]:

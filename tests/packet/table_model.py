@@ -30,6 +30,7 @@ class TableModel:
     """`now` is in seconds; timeouts are those of assured and of other connections."""
 
     choices: dict[bytes, list[int]]
+    preferred_way: dict[bytes, int]
     buckets: int
     quota: int
     timeout: tuple[float, float]
@@ -80,6 +81,10 @@ class TableModel:
         used = {each.way for each in self.entries.values() if each.bucket == bucket}
         return [way for way in range(WAYS) if way not in used]
 
+    def _way(self, key: bytes, free: list[int]) -> int:
+        preferred = self.preferred_way[key]
+        return preferred if preferred in free else free[0]
+
     def _place(self, key: bytes) -> tuple[tuple[int, int] | None, str]:
         first, second, *far = self.choices[key]
         free = {bucket: self._free(bucket) for bucket in (first, second, *far)}
@@ -88,13 +93,13 @@ class TableModel:
             order.reverse()
         for bucket in order:
             if free[bucket]:
-                return (bucket, free[bucket][0]), "new"
+                return (bucket, self._way(key, free[bucket])), "new"
         victim = self._victim([first, second])
         if victim and self._rank(victim) == _EXPIRED:
             return self._evict(victim), "expired"
         for bucket in far:
             if free[bucket]:
-                return (bucket, free[bucket][0]), "new"
+                return (bucket, self._way(key, free[bucket])), "new"
         victim = self._victim([first, second, *far])
         if victim is None:
             return None, "full"

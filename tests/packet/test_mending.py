@@ -92,13 +92,13 @@ def test_slices_of_a_sweep_count_what_a_whole_one_counts(rig: Rig, monkeypatch: 
     rig.publish(two_box(firewalls(2), "rr", persistence_s=60.0))
     for port in range(1, 301):
         rig.send("outside", tcp(sport=port), ROUTER)
-    monkeypatch.setattr(sweeping, "_SLICE_SLOTS", 100)
+    monkeypatch.setattr(sweeping, "_SLICE_SLOTS", 96)
     sweep = Sweep(rig.loaded, rig.hops, rig.publisher)
     steps = 1
     while (size := sweep.step(now_ns(), 1000, both=False)) is None:
         assert not rig.hops.refs.any(), "what a sweep counts is shown when it is whole"
         steps += 1
-    assert steps == -(-len(rig.entries) // 100)
+    assert steps == -(-len(rig.entries) // 96)
     assert size.connections == 300
     assert int(rig.hops.refs[rig.hop_id(("outside", ROUTER))]) == 300
 
@@ -112,3 +112,17 @@ def test_counter_that_moved_between_two_sweeps_is_left_alone(rig: Rig, swept: Ca
     swept(4 * APART_S)
     swept(5 * APART_S)
     assert unassured(rig) == 5 + 4, "now it rests"
+
+
+def test_templates_are_swept_as_soon_as_there_are_some_and_until_none_is_left(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(2), "rr", persistence_s=60.0))
+    sweep = Sweep(rig.loaded, rig.hops, rig.publisher)
+
+    def swept(after_s: float) -> int:
+        return sweep.whole(now_ns() + int(after_s * NS), 1000, both=False).connections
+
+    assert (swept(0), len(rig.templates())) == (0, 0)
+    rig.send("outside", tcp(), ROUTER)
+    assert (swept(0), len(rig.templates())) == (1, 1)
+    rig.publisher.server_loads["persistent"] = 0
+    assert (swept(1000), len(rig.templates())) == (0, 0)

@@ -42,12 +42,12 @@ def test_oracle_of_the_hash_agrees_with_another_implementation(seed: int) -> Non
 
 
 @pytest.mark.parametrize("secret", [bytes(16), bytes(range(16)), b"\xff" * 16])
-def test_connection_is_in_the_first_of_its_buckets_that_has_room_to_spare(rig: Rig, secret: bytes) -> None:
+def test_connection_is_in_the_bucket_with_room_to_spare_and_in_its_way_if_that_is_free(rig: Rig, secret: bytes) -> None:
     rng = random.Random(secret)
     rig.table["secret"] = np.frombuffer(secret, "u8")
     rig.publish(two_box())
     tags = rig.maps["tags"].view(np.dtype((np.uint32, (WAYS,))))
-    used = [0] * len(tags)
+    used: list[set[int]] = [set() for _ in tags]
     for _ in range(300):
         before = set(rig.live().tolist())
         source = f"198.51.{rng.randrange(256)}.{rng.randrange(1, 255)}"
@@ -55,8 +55,10 @@ def test_connection_is_in_the_first_of_its_buckets_that_has_room_to_spare(rig: R
         (slot,) = set(rig.live().tolist()) - before
         key = rig.entries["key"][slot].tobytes()
         first, second, *_ = placement.choices(secret, key, len(tags))
-        full = WAYS - used[first] < SPARE and used[second] < used[first]
-        assert slot // WAYS == (second if full else first)
-        assert int(tags[slot // WAYS][slot % WAYS]) == placement.tag(secret, key)
-        used[slot // WAYS] += 1
+        full = WAYS - len(used[first]) < SPARE and len(used[second]) < len(used[first])
+        bucket, preferred = second if full else first, placement.preferred_way(secret, key)
+        way = preferred if preferred not in used[bucket] else min(set(range(WAYS)) - used[bucket])
+        assert divmod(slot, WAYS) == (bucket, way)
+        assert int(tags[bucket][way]) == placement.tag(secret, key)
+        used[bucket].add(way)
     assert int(np.count_nonzero(tags)) == 300, "a tag stands for every connection, and for nothing else"

@@ -58,7 +58,7 @@ class World:
         rig.service_loads["unassured"][rig.publisher.services.id_of("FWM 1")] = self.others
         self.buckets = len(rig.entries) // WAYS
         self.began_ns = now_ns()
-        self.model = TableModel({}, self.buckets, quota, (ASSURED_S, OTHER_S), IDLE_S)
+        self.model = TableModel({}, {}, self.buckets, quota, (ASSURED_S, OTHER_S), IDLE_S)
         self.keys: dict[int, bytes] = {}
 
     def key(self, port: int) -> bytes:
@@ -69,6 +69,7 @@ class World:
             key = v4 + bytes([198, 51, 100, 10]) + v4 + bytes([203, 0, 113, 80]) + ports + zone + bytes([6, 0])
             self.keys[port] = key
             self.model.choices[key] = placement.choices(SECRET, key, self.buckets)
+            self.model.preferred_way[key] = placement.preferred_way(SECRET, key)
         return self.keys[port]
 
     def take(self, step: Step) -> None:

@@ -50,6 +50,8 @@ class Sweep:
         self._todo: list[tuple[int, int, int]] = []
         """(table, first slot, count) of the slices still to be swept in this pass, the next one last."""
         self._counts = dict.fromkeys(_COUNTED, 0)
+        self._templates_left = True
+        """Whether the last pass left templates; who swept before is not known."""
         self._resized = False
         """Whether connections moved from table to table in this pass."""
         self._changes: dict[str, NDArray[Any]] = {}
@@ -82,7 +84,7 @@ class Sweep:
         table, slot, count = self._todo.pop()
         request = np.zeros(1, abi.types().struct("slice"))
         request["now_ns"], request["table"], request["first"], request["count"] = now_ns, table, slot, count
-        request["templates_too"] = first
+        request["templates_too"] = first and self._templates_expected
         if run_syscall(self._loaded.programs["lh_sweep"], request):
             self._todo = []
             raise DataPlaneError("can't sweep the connection table: the program found no maps", "restart the director")
@@ -90,11 +92,17 @@ class Sweep:
             self._counts[name] += int(request[name][0])
         if self._todo:
             return None
+        self._templates_left = self._counts["templates"] > 0
         self._hops.swept(self._refs)
         self._hops.clear_unused(self._publisher.servers["hop"])
         if not self._resized:
             self._mend(now_ns)
         return TableSize(self._counts["connections"], self._counts["assured"], maximum)
+
+    @property
+    def _templates_expected(self) -> bool:
+        """Walking their map takes longer than sweeping a table of the same size, also when it is empty."""
+        return self._templates_left or bool(self._publisher.server_loads["persistent"].any())
 
     def _begin(self, *, both: bool) -> None:
         self._resized = False
