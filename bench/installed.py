@@ -103,11 +103,14 @@ class Installed:
         return self._publisher.timeouts_ns
 
     def fill(self) -> None:
-        """Open all connections by handshake: SYN, SYN and ACK, ACK, each before the next, as clients do."""
+        """Open all connections by handshake: SYN, SYN and ACK, ACK, each before the next, as clients do.
+
+        By tc: each test run of an XDP program waits for the kernel to let go of the one before.
+        """
         for first in range(0, self.connections, _AT_ONCE):
             several = min(_AT_ONCE, self.connections - first)
             for packets in (self.opening, self.accepting, self.acknowledging):
-                self.run("xdp", "lh_xdp", packets, several, first=first, in_order=True)
+                self.run("tc", "lh_tc", packets, several, first=first, in_order=True)
         self.remember_counters()
 
     def sweep(self, ahead_ns: int = 0) -> int:
