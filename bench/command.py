@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--only", action="append", choices=list(TITLES), metavar="GROUP", help=f"one of {', '.join(TITLES)}; repeatable"
     )
-    options.add_argument("--quick", action="store_true", help="everything in less than a minute, with more noise")
+    options.add_argument("--quick", action="store_true", help="less of everything, in about a minute, with more noise")
     options.add_argument("--rounds", type=_at_least_one, help="how often each measurement is taken")
     options.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file (build/bench.json)")
     return options

@@ -44,6 +44,6 @@ def noisy(row: Row) -> bool:
 
 def number(value: float) -> str:
     """Three digits that count, thousands apart."""
-    if value >= 1000:
+    if round(value) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.3g}"

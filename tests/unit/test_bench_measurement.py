@@ -80,7 +80,7 @@ def test_every_series_stands_beside_the_same_baseline() -> None:
     assert [(row.name, row.ratio) for row in rows] == [("http/tc", 0.75), ("http/xdp", 0.25)]
 
 
-@pytest.mark.parametrize(("value", "text"), [(12.345, "12.3"), (0.614, "0.614"), (2172.4, "2 172")])
+@pytest.mark.parametrize(("value", "text"), [(12.345, "12.3"), (0.614, "0.614"), (999.6, "1 000"), (2172.4, "2 172")])
 def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
     assert number(value) == text
 
