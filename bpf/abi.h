@@ -8,10 +8,10 @@
  */
 #pragma once
 
-#include "kernel.h"
+#include "reasons.h"
 
 enum limits {
-	ABI_VERSION = 2, /* of everything pinned; a director takes over only its own */
+	ABI_VERSION = 3, /* of everything pinned; a director takes over only its own */
 	MAX_LEGS = 64,
 	SMALL_IFINDEX = 16384,
 	MAX_RULES = 4096,
@@ -21,7 +21,7 @@ enum limits {
 	MAX_HOPS = 65536,
 	/* Hop ids from here on are the director's to give; packets learn below. */
 	FIRST_DIRECTOR_HOP = MAX_HOPS - MAX_SERVERS,
-	MAX_LISTED = 16384,
+	MAX_LISTED = 65535,
 	MAX_TEMPLATES = 1048576,
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
@@ -82,7 +82,17 @@ enum table_role {
 	ROLE_NEXT,  /* look in both, insert in the next one */
 };
 
-enum choice { BY_TURN, BY_LOAD_WLC };
+/* How a service chooses a real server. BY_LOAD: the names are LVS's. */
+enum choice {
+	BY_TURN,
+	BY_LOAD_WLC,
+	BY_LOAD_LC,
+	BY_LOAD_SED,
+	BY_LOAD_NQ,
+	BY_LOAD_OVF,
+	BY_LOAD_TWOS,
+	BY_RENDEZVOUS,
+};
 
 enum leg_flag {
 	LEG_XDP_TRANSMIT = 1, /* XDP frames may leave through it: proved by a test frame */
@@ -112,65 +122,6 @@ enum rule_value {
 
 enum service_id { SERVICE_NONE = 0xffff };
 enum server_id { SERVER_NONE = 0xffff };
-
-/*
- * Why a packet left the data plane the way it did. The order of the groups is the verdict:
- * forwarded, then to the kernel, then dropped. Python's sentences are keyed by these names.
- */
-enum reason {
-	FORWARDED_REQUEST,
-	FORWARDED_RESPONSE,
-	FORWARDED_OPENING,
-	FORWARDED_MIDSTREAM,
-	FORWARDED_RELATED,
-	FORWARDED_STRAY,
-	FORWARDED_UNTRACKED,
-	KERNEL_FIRST, /* not a reason: the kernel group starts here */
-	KERNEL_TC,
-	KERNEL_NOT_IP,
-	KERNEL_TRUNCATED,
-	KERNEL_BAD_HEADER,
-	KERNEL_VLAN,
-	KERNEL_IPV6,
-	KERNEL_NO_LEG,
-	KERNEL_MULTICAST,
-	KERNEL_FOREIGN_MAC,
-	KERNEL_OWN_SOURCE,
-	KERNEL_MARTIAN,
-	KERNEL_FRAGMENT,
-	KERNEL_PROTOCOL,
-	KERNEL_PASS_RULE,
-	KERNEL_LOCAL,
-	KERNEL_NO_RULE,
-	KERNEL_EMPTY,
-	KERNEL_TOO_BIG,
-	DROP_FIRST, /* not a reason: the drop group starts here */
-	DROP_EMPTY,
-	DROP_LOOP,
-	DROP_NO_HOP,
-	DROP_LEG_DOWN,
-	DROP_CONTENDED,
-	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
-	EVENT_TABLE_FULL,
-	EVENT_QUOTA,
-	EVENT_CROWDED,
-	EVENT_REPLACED,
-	EVENT_HOPS_FULL,
-	EVENT_TEMPLATES_FULL,
-	EVENT_CONTENDED,
-	EVENT_HOP_LEARNED,
-	EVENT_LAST_HOP_MOVED,
-	EVENT_HOP_MOVE_DENIED,
-	EVENT_ASYMMETRIC,
-	EVENT_EXPIRED,
-	EVENT_REUSED,
-	EVENT_XDP_REDIRECT_ERROR,
-	REASONS,
-};
-
-struct counters {
-	__u64 value[REASONS];
-};
 
 /* An attached interface. `zone` is part of every connection's key. */
 struct leg {

@@ -135,7 +135,7 @@ SINGLE = [
     ("_port = 80", '_port = "90-80"', "service[0].match[0].destination_port", '"90-80"', "ends before", '"80-90"'),
     ("_port = 80", '_port = ["http"]', "service[0].match[0].destination_port[0]", '"http"', "no port", "8000-8080"),
     ("_port = 80", "_port = true", "service[0].match[0].destination_port", "true", "no port", "8000-8080"),
-    ('"wlc"', '"wlcc"', "service[0].scheduler", '"wlcc"', "no scheduler", "did you mean wlc? Known: rr, wlc"),
+    ('"wlc"', '"wlcc"', "service[0].scheduler", '"wlcc"', "no scheduler", "did you mean wlc? Known: rr, wrr, lc, wlc"),
     ('"255.255.255.255"', '"255.0.255.0"', "service[0].persistence.netmask", '"255.0.255.0"', "not contiguous",
      'write "255.0.0.0"'),
     ('"255.255.255.255"', "24", "service[0].persistence.netmask", "24", "number of bits", 'write "255.255.255.0"'),

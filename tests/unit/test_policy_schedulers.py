@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from ipaddress import IPv4Address
 
 from hypothesis import given, settings
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 
 from lasthop.policy.plan import Choice, PlannedServer
 from lasthop.policy.schedulers import SCHEDULERS, rendezvous
+from lasthop.policy.schedulers.wrr import LONGEST_CYCLE
+from tests.oracles import fo as fo_oracle
 from tests.oracles import rendezvous as rendezvous_oracle
 from tests.oracles import rr as rr_oracle
+from tests.oracles.wrr import WeightedRoundRobin
 
 
 def server(name: str, weight: int = 1, *, usable: bool = True, address: str = "10.0.1.1") -> PlannedServer:
@@ -38,7 +43,15 @@ def names(servers: list[PlannedServer]) -> list[str]:
 def test_the_registry_holds_each_scheduler_by_its_own_name() -> None:
     assert {name: scheduler.choice for name, scheduler in SCHEDULERS.items()} == {
         "rr": Choice.BY_TURN,
+        "wrr": Choice.BY_TURN,
+        "fo": Choice.BY_TURN,
+        "lc": Choice.BY_LOAD_LC,
         "wlc": Choice.BY_LOAD_WLC,
+        "sed": Choice.BY_LOAD_SED,
+        "nq": Choice.BY_LOAD_NQ,
+        "ovf": Choice.BY_LOAD_OVF,
+        "twos": Choice.BY_LOAD_TWOS,
+        "rendezvous": Choice.BY_RENDEZVOUS,
     }
     assert all(name == scheduler.name for name, scheduler in SCHEDULERS.items())
 
@@ -53,6 +66,42 @@ def test_round_robin_visits_in_turn_what_the_oracle_visits(servers: list[Planned
         assert turns[visit % len(turns)] == last
     if not turns:
         assert rr_oracle.choose(weights, None) is None
+
+
+@given(SERVERS)
+def test_weighted_round_robin_visits_in_turn_what_the_oracle_visits(servers: list[PlannedServer]) -> None:
+    oracle = WeightedRoundRobin([each.effective_weight for each in servers])
+    turns = SCHEDULERS["wrr"].turns(servers)
+    for visit in range(2 * len(turns)):
+        assert turns[visit % len(turns)] == oracle.choose()
+    if not turns:
+        assert oracle.choose() is None
+
+
+@given(st.lists(st.integers(0, 65535), max_size=64))
+def test_weighted_round_robin_keeps_proportions_in_a_cycle_that_fits(weights: list[int]) -> None:
+    turns = SCHEDULERS["wrr"].turns([server(f"fw{i}", weight) for i, weight in enumerate(weights)])
+    assert len(turns) <= LONGEST_CYCLE
+    shares = Counter(turns)
+    for index, weight in enumerate(weights):
+        assert (shares[index] > 0) == (weight > 0)
+        # A share is rounded down, out of no fewer turns than the longest cycle less one for each.
+        exact = weight * len(turns) / max(sum(weights), 1)
+        assert shares[index] >= math.floor(exact * (LONGEST_CYCLE - len(weights)) / LONGEST_CYCLE) - 1
+        assert shares[index] <= max(1, exact + len(weights))
+
+
+def test_a_hundred_thousand_turns_are_shared_by_weight() -> None:
+    weights = [1, 2, 3, 14]
+    turns = SCHEDULERS["wrr"].turns([server(f"fw{i}", weight) for i, weight in enumerate(weights)])
+    counted = Counter(turns[turn % len(turns)] for turn in range(100_000))
+    assert [counted[index] for index in range(4)] == [5_000, 10_000, 15_000, 70_000]
+
+
+@given(SERVERS)
+def test_failover_has_the_turn_the_oracle_gives(servers: list[PlannedServer]) -> None:
+    chosen = fo_oracle.choose([each.effective_weight for each in servers])
+    assert SCHEDULERS["fo"].turns(servers) == (() if chosen is None else (chosen,))
 
 
 def test_wlc_has_no_turns_since_the_data_plane_compares_loads() -> None:

@@ -18,7 +18,6 @@ from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.model.service import WhenEmpty
 from lasthop.policy.limits import REPLACE_IDLE_S
-from lasthop.policy.plan import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from lasthop.policy.plan import Plan, PlannedRule, PlannedService
 
-_CHOICES = {Choice.BY_TURN: "BY_TURN", Choice.BY_LOAD_WLC: "BY_LOAD_WLC"}
 _NS = 1_000_000_000
 
 
@@ -139,7 +137,7 @@ def _service(service: PlannedService, ids: Ids, half: Half, listed: list[int]) -
     server_ids = [ids.servers[service.label, server.name] for server in service.servers]
     record = half.services[service_id : service_id + 1]
     record["mark"] = service.mark
-    record["choice"] = abi.enum("choice")[_CHOICES[service.choice]]
+    record["choice"] = abi.enum("choice")[service.choice.name]
     record["flags"] = (service.when_empty is WhenEmpty.KERNEL) * flags["SERVICE_EMPTY_TO_KERNEL"] | all(
         server.leg in ids.xdp_legs for server in service.servers
     ) * flags["SERVICE_XDP"]

@@ -27,6 +27,18 @@ class Choice(IntEnum):
     """Next slot of `PlannedService.turns`."""
     BY_LOAD_WLC = 1
     """Least (active * 256 + inactive) / weight over `PlannedService.servers`."""
+    BY_LOAD_LC = 2
+    """Least active * 256 + inactive."""
+    BY_LOAD_SED = 3
+    """Least (active + 1) / weight."""
+    BY_LOAD_NQ = 4
+    """The first without active connections, else as BY_LOAD_SED."""
+    BY_LOAD_OVF = 5
+    """The highest weight of those whose active connections are not more than their weight."""
+    BY_LOAD_TWOS = 6
+    """Of two drawn by weight the one with less (active * 256 + inactive) / weight."""
+    BY_RENDEZVOUS = 7
+    """`PlannedService.fallback`, as for packets that open nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,17 @@
-"""The registry of schedulers: one file and one line here for each.
-
-The rendezvous table (`rendezvous`) is no scheduler in this list: every service has one beside its scheduler, for
-packets that open nothing.
-"""
+"""The registry of schedulers: one file and one line here for each."""
 
 from __future__ import annotations
 
+from lasthop.policy.schedulers.fo import FO
+from lasthop.policy.schedulers.lc import LC
+from lasthop.policy.schedulers.nq import NQ
+from lasthop.policy.schedulers.ovf import OVF
+from lasthop.policy.schedulers.rendezvous import RENDEZVOUS
 from lasthop.policy.schedulers.rr import RR
+from lasthop.policy.schedulers.sed import SED
+from lasthop.policy.schedulers.twos import TWOS
 from lasthop.policy.schedulers.wlc import WLC
+from lasthop.policy.schedulers.wrr import WRR
 
 #: By the name used in the configuration.
-SCHEDULERS = {scheduler.name: scheduler for scheduler in (RR, WLC)}
+SCHEDULERS = {scheduler.name: scheduler for scheduler in (RR, WRR, LC, WLC, SED, NQ, FO, OVF, TWOS, RENDEZVOUS)}

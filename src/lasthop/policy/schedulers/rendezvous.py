@@ -1,5 +1,7 @@
 """The rendezvous table: which real server gets a packet that neither belongs to a connection nor opens one.
 
+Every service has one, whatever its scheduler; a service whose scheduler this is goes by it for new connections too.
+
 Slot s belongs to the real server whose name scores highest for s (highest random weight, Thaler and Ravishankar,
 "Using name-based mappings to increase hit rates", IEEE/ACM ToN 6(1), 1998). The score depends on the name and the slot
 alone, so two directors that know a box by the same name under other addresses fill the same table, and a box that
@@ -13,6 +15,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from lasthop.policy.plan import Choice
+from lasthop.policy.schedulers.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,3 +66,6 @@ def table(servers: Sequence[PlannedServer]) -> tuple[int, ...]:
     candidates.sort(key=lambda index: servers[index].name)
     best = np.stack([scores(servers[index].name) for index in candidates]).argmax(axis=0)
     return tuple(np.asarray(candidates)[best].tolist())
+
+
+RENDEZVOUS = Scheduler(name="rendezvous", choice=Choice.BY_RENDEZVOUS)

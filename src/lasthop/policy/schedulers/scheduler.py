@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from lasthop.policy.plan import Choice, PlannedServer
 
 
+def no_turns(_servers: Sequence[PlannedServer]) -> tuple[int, ...]:
+    """Return no turns: the data plane compares loads, or has a table already."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scheduler:
     """How a real server is chosen for a new connection."""
@@ -21,5 +26,5 @@ class Scheduler:
     name: str
     """Value of ``scheduler`` in the configuration; LVS's name where LVS has it."""
     choice: Choice
-    turns: Callable[[Sequence[PlannedServer]], tuple[int, ...]]
+    turns: Callable[[Sequence[PlannedServer]], tuple[int, ...]] = no_turns
     """Makes `PlannedService.turns`: indices into the servers given; empty where the choice uses none."""
