@@ -26,7 +26,8 @@ enum limits {
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
 	FALLBACK_SLOTS = 1021,
-	WAYS = 16, /* of a bucket of the connection table */
+	HASH_BITS = 8, /* of a slot of the schedulers sh and dh */
+	WAYS = 16,     /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
 
@@ -92,6 +93,8 @@ enum choice {
 	BY_LOAD_OVF,
 	BY_LOAD_TWOS,
 	BY_RENDEZVOUS,
+	BY_SOURCE,
+	BY_DESTINATION,
 };
 
 enum leg_flag {
@@ -102,8 +105,10 @@ enum leg_flag {
 
 enum service_flag {
 	SERVICE_EMPTY_TO_KERNEL = 1,
-	SERVICE_XDP = 2,     /* every leg of its real servers transmits XDP frames */
-	SERVICE_RETIRED = 4, /* out of the configuration, kept for its live connections */
+	SERVICE_XDP = 2,	    /* every leg of its real servers transmits XDP frames */
+	SERVICE_RETIRED = 4,	    /* out of the configuration, kept for its live connections */
+	SERVICE_HASH_PORT = 8,	    /* BY_SOURCE: of address and port (LVS: sh-port) */
+	SERVICE_HASH_FALLBACK = 16, /* BY_SOURCE: further slots if this one's server takes none (LVS: sh-fallback) */
 };
 
 enum server_flag {

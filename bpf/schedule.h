@@ -201,6 +201,51 @@ static __always_inline __u32 choose_by_rendezvous(const struct packet *p, __u32 
 	return fallback->server[slot];
 }
 
+#define HASH_SLOTS (1U << HASH_BITS)
+
+/* include/linux/hash.h, hash_32(): of sh and dh in net/netfilter/ipvs. */
+static __always_inline __u32 hash_slot(__u32 number)
+{
+	return number * 0x61c88647U >> (32 - HASH_BITS);
+}
+
+struct slot_scan {
+	__u32 half;
+	__u32 first;
+	__u32 slot;
+	__u32 chosen;
+};
+
+/* The first try is the slot itself; sh-fallback then adds to it the slot's own number, and one more each time. */
+static long try_slot(__u32 i, struct slot_scan *scan)
+{
+	__u32 added = i ? (i - 1 + scan->slot) % HASH_SLOTS : 0;
+	struct candidate candidate;
+
+	if (!candidate_at(&candidate, scan->half, scan->first + (scan->slot + added) % HASH_SLOTS))
+		return 0;
+	scan->chosen = candidate.id;
+	return 1;
+}
+
+/* sh, dh: the server in the slot of an address. net/netfilter/ipvs/ip_vs_sh.c, ip_vs_dh.c. */
+static __noinline __u32 choose_by_hash(__u32 half, const struct service *service, __u32 hashed)
+{
+	struct slot_scan scan = {
+		.half = half, .first = service->first_turn, .slot = hash_slot(hashed), .chosen = SERVER_NONE
+	};
+
+	if (service->turn_count == HASH_SLOTS)
+		bpf_loop(service->flags & SERVICE_HASH_FALLBACK ? 1 + HASH_SLOTS : 1, try_slot, &scan, 0);
+	return scan.chosen;
+}
+
+/* The source port where the protocol has ports. */
+static __always_inline __u32 port_of(const struct packet *p)
+{
+	return p->ip_proto == IPPROTO_TCP || p->ip_proto == IPPROTO_UDP ? ntohs(p->source_port) : 0;
+}
+
 static __always_inline __u32 schedule(const struct packet *p, __u32 service_id, const struct service *service)
 {
 	switch (service->choice) {
@@ -210,6 +255,11 @@ static __always_inline __u32 schedule(const struct packet *p, __u32 service_id, 
 		return choose_by_rendezvous(p, service_id, service);
 	case BY_LOAD_TWOS:
 		return choose_of_two(p->half, service);
+	case BY_SOURCE:
+		return choose_by_hash(p->half, service,
+				      ntohl(p->source) + (service->flags & SERVICE_HASH_PORT ? port_of(p) : 0));
+	case BY_DESTINATION:
+		return choose_by_hash(p->half, service, ntohl(p->destination));
 	default:
 		return choose_by_load(p->half, service);
 	}

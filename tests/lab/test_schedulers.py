@@ -23,6 +23,8 @@ SHARES = {
     "sed": (0, CONNECTIONS),
     "nq": (0, CONNECTIONS),
     "twos": (10, 60),
+    "sh": (0, CONNECTIONS),
+    "dh": (0, CONNECTIONS),
     "rendezvous": (0, CONNECTIONS),
     "fo": (0, CONNECTIONS),
 }

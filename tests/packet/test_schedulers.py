@@ -6,12 +6,13 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lasthop.policy.schedulers import SCHEDULERS
-from tests.oracles import fo, lc, nq, ovf, pair_hash, rr, sed, twos, wlc
+from tests.oracles import dh, fo, lc, nq, ovf, pair_hash, rr, sed, sh, twos, wlc
 from tests.oracles.wrr import WeightedRoundRobin
 from tests.packet.frames import CLIENT, WWW, echo, reply, tcp, udp, with_flags
 from tests.packet.plans import FW, ROUTER, firewalls, leg, plan, rule, server, service, two_box
@@ -139,6 +140,40 @@ def test_twos_shares_as_the_oracle_says(rig: Rig, loads: list[tuple[int, int, in
         assert abs(counted[index] - draws * share) <= spread, (index, share)
 
 
+def address(text: str) -> int:
+    return int(IPv4Address(text))
+
+
+@pytest.mark.parametrize("flags", [(), ("sh-port",), ("sh-fallback",), ("sh-port", "sh-fallback")])
+@pytest.mark.parametrize("weights", [[1], [1, 1, 1], [3, 0, 2, 1], [0, 0, 300], [0, 0]])
+def test_sh_chooses_by_source_as_the_oracle(rig: Rig, weights: list[int], flags: tuple[str, ...]) -> None:
+    rig.publish(two_box(firewalls(weights=weights), "sh", scheduler_flags=flags))
+    rng = random.Random(len(flags))
+    for _ in range(60):
+        source, sport = f"198.51.{rng.randrange(256)}.{rng.randrange(1, 255)}", rng.randrange(1024, 65536)
+        port = sport if "sh-port" in flags else 0
+        wanted = sh.choose(weights, address(source), port, fallback="sh-fallback" in flags)
+        outcome = rig.send("outside", tcp(source=source, sport=sport), ROUTER)
+        assert outcome.counted == {"DROP_EMPTY": 1} if wanted is None else server_of(outcome) == wanted
+
+
+def test_sh_port_takes_an_echo_request_by_its_address_alone(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "sh", scheduler_flags=("sh-port",)))
+    wanted = sh.choose([1, 1, 1, 1], address(CLIENT))
+    assert {server_of(rig.send("outside", echo(identifier=i), ROUTER)) for i in range(1, 20)} == {wanted}
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 7, 1], [3, 0, 2, 1]])
+def test_dh_chooses_by_destination_as_the_oracle(rig: Rig, weights: list[int]) -> None:
+    rig.publish(two_box(firewalls(weights=weights), "dh"))
+    rng = random.Random(7)
+    for sport in range(1, 60):
+        destination = f"203.0.{rng.randrange(256)}.{rng.randrange(1, 255)}"
+        wanted = dh.choose(weights, address(destination))
+        outcome = rig.send("outside", tcp(destination=destination, sport=sport), ROUTER)
+        assert outcome.counted == {"DROP_EMPTY": 1} if wanted is None else server_of(outcome) == wanted
+
+
 def test_rendezvous_schedules_new_connections_as_it_places_what_opens_nothing(rig: Rig) -> None:
     rig.publish(two_box(firewalls(), "rendezvous"))
     for i in range(40):
@@ -158,7 +193,7 @@ def test_unusable_real_server_is_never_scheduled_nor_chosen_by_rendezvous(rig: R
     middles = [tcp("A", f"198.51.102.{i}") for i in range(40)]
     assert {server_of(rig.send("outside", packet, ROUTER)) for packet in middles} == {0, 2, 3}
     assert chosen <= {0, 2, 3}
-    assert scheduler in {"fo", "rendezvous", "twos"} or len(chosen) == 3, "only these may leave some idle"
+    assert scheduler in {"fo", "rendezvous", "twos", "sh", "dh"} or len(chosen) == 3, "only these may leave some idle"
 
 
 @pytest.mark.parametrize("scheduler", ["wlc", "rr"])

@@ -51,7 +51,7 @@ def test_json_is_the_document_of_the_dataclasses(
     reports: Any = operations.connection_reports if noun == "connections" else getattr(operations, noun)()
     expected = [asdict(report) for report in reports] if isinstance(reports, list) else asdict(reports)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert json.loads(result.stdout) == expected
+    assert json.loads(result.stdout) == json.loads(json.dumps(expected))
 
 
 @pytest.mark.parametrize("noun", NOUNS[1:])
@@ -237,3 +237,11 @@ def test_the_director_is_chosen_by_option_or_environment(tmp_path: Path) -> None
         assert director(LASTHOP_DIRECTOR="lb2") == "lb2"
         assert director("--director", "lb1", LASTHOP_DIRECTOR="lb2") == "lb1"
         assert "2 run here (lb1, lb2)" in director()
+
+
+def test_services_show_the_flags_of_a_scheduler_as_ipvsadm_does(
+    lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    flagged = replace(operations.service_reports[0], scheduler="sh", scheduler_flags=("sh-port", "sh-fallback"))
+    operations.service_reports[0] = flagged
+    assert "sh (sh-port,sh-fallback)" in lasthop("services").stdout

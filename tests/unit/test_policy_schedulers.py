@@ -16,6 +16,7 @@ from lasthop.policy.schedulers.wrr import LONGEST_CYCLE
 from tests.oracles import fo as fo_oracle
 from tests.oracles import rendezvous as rendezvous_oracle
 from tests.oracles import rr as rr_oracle
+from tests.oracles import sh as sh_oracle
 from tests.oracles.wrr import WeightedRoundRobin
 
 
@@ -51,6 +52,8 @@ def test_the_registry_holds_each_scheduler_by_its_own_name() -> None:
         "nq": Choice.BY_LOAD_NQ,
         "ovf": Choice.BY_LOAD_OVF,
         "twos": Choice.BY_LOAD_TWOS,
+        "sh": Choice.BY_SOURCE,
+        "dh": Choice.BY_DESTINATION,
         "rendezvous": Choice.BY_RENDEZVOUS,
     }
     assert all(name == scheduler.name for name, scheduler in SCHEDULERS.items())
@@ -102,6 +105,20 @@ def test_a_hundred_thousand_turns_are_shared_by_weight() -> None:
 def test_failover_has_the_turn_the_oracle_gives(servers: list[PlannedServer]) -> None:
     chosen = fo_oracle.choose([each.effective_weight for each in servers])
     assert SCHEDULERS["fo"].turns(servers) == (() if chosen is None else (chosen,))
+
+
+@given(SERVERS)
+def test_source_hashing_fills_its_slots_as_the_oracle_does(servers: list[PlannedServer]) -> None:
+    usable = [index for index, each in enumerate(servers) if each.usable]
+    filled = sh_oracle.buckets([servers[index].weight for index in usable])
+    assert SCHEDULERS["sh"].turns(servers) == tuple(usable[place] for place in filled)
+
+
+def test_a_hundred_thousand_addresses_are_shared_by_weight_where_the_weights_fill_the_slots() -> None:
+    servers = [server(f"fw{i}", weight) for i, weight in enumerate((32, 96, 128))]
+    turns = SCHEDULERS["sh"].turns(servers)
+    counted = Counter(turns[sh_oracle.hash_32(0x0A000000 + address)] for address in range(100_000))
+    assert all(abs(counted[i] - 100_000 * share) < 2_000 for i, share in enumerate((1 / 8, 3 / 8, 1 / 2)))
 
 
 def test_wlc_has_no_turns_since_the_data_plane_compares_loads() -> None:

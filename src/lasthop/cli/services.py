@@ -44,7 +44,7 @@ def services(client: Client, *, as_json: bool) -> None:
 def _row(service: Report) -> tuple[Cell, ...]:
     return (
         service["service"],
-        service["scheduler"],
+        _scheduler(service),
         ABSENT if service["persistence_s"] is None else duration(service["persistence_s"]),
         service["when_empty"],
         str(service["real_servers"]),
@@ -53,6 +53,12 @@ def _row(service: Report) -> tuple[Cell, ...]:
         str(service["inactive"]),
         str(service["persistent"]),
     )
+
+
+def _scheduler(service: Report) -> str:
+    """As ipvsadm prints it: the name, and the flags in parentheses."""
+    flags = service["scheduler_flags"]
+    return f"{service['scheduler']} ({','.join(flags)})" if flags else str(service["scheduler"])
 
 
 def _usable_style(usable: int, configured: int) -> str:

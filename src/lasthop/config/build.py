@@ -61,6 +61,7 @@ def _service(section: ServiceSection) -> Service:
             RealServer(server.name, server.address, server.weight, server.leg) for server in section.real_server
         ),
         scheduler=section.scheduler,
+        scheduler_flags=_each_once(section.scheduler_flags),
         persistence=Persistence(persistence.timeout, persistence.netmask) if persistence else None,
         when_empty=section.when_empty,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lasthop.config.document import Finding, Place, Table, known_words, path, tables, text, texts
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.policy.limits import MAX_LEGS, MAX_RULES, MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES
+from lasthop.policy.schedulers import SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ def cross_check(document: Table) -> Iterator[Finding]:
         _leg_references(document),
         _ports(document),
         _marks(document),
+        _scheduler_flags(document),
         _server_names(document),
         _source_real_servers(document),
         _zones(document),
@@ -203,6 +205,19 @@ def _limits(document: Table) -> Iterator[Finding]:
                 f"brings the rules to {rules} when its lists are multiplied out, and a director holds {MAX_RULES}",
                 "use fewer values in lists, wider prefixes, or port ranges",
             )
+
+
+def _scheduler_flags(document: Table) -> Iterator[Finding]:
+    """A flag is a scheduler's own."""
+    for index, service in tables(document, "service"):
+        name = text(service, "scheduler") or "wlc"
+        if name not in SCHEDULERS:
+            continue
+        for place, flag in texts(("service", index), service, "scheduler_flags"):
+            owners = [each.name for each in SCHEDULERS.values() if flag in each.flags]
+            if owners and name not in owners:
+                remedy = f'write scheduler = "{owners[0]}", or leave the flag out'
+                yield Finding(place, f"is no flag of scheduler {name}", remedy)
 
 
 def _too_many(place: Place, what: str, limit: int) -> Finding:

@@ -25,6 +25,7 @@ Prefix = Annotated[IPv4Network, PlainValidator(values.prefix)]
 Ports = Annotated[PortRange, PlainValidator(values.ports)]
 Netmask = Annotated[int, PlainValidator(values.netmask)]
 SchedulerName = Annotated[str, PlainValidator(values.scheduler)]
+SchedulerFlag = Annotated[str, PlainValidator(values.scheduler_flag)]
 ModeName = Annotated[Mode, Field(strict=False)]
 WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
 
@@ -139,6 +140,7 @@ class ServiceSection(Section):
     mark: int = _key("mark = 1", ge=1, le=4_294_967_295)
     match: Matches = _key('match = [{ leg = "outside" }]')
     scheduler: SchedulerName = _key('scheduler = "wlc"', default="wlc")
+    scheduler_flags: list[SchedulerFlag] = _key('scheduler_flags = ["sh-port"]', default=[])
     persistence: PersistenceSection | None = _key("persistence = { timeout = 360 }", default=None)
     when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
     real_server: list[RealServerSection] = _key(

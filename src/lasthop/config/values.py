@@ -144,6 +144,15 @@ def scheduler(value: object) -> str:
     return given
 
 
+def scheduler_flag(value: object) -> str:
+    """Return a flag that one of the schedulers has; whether it is this one's is for `lasthop.config.crosscheck`."""
+    given = _text(value)
+    known = [flag for each in SCHEDULERS.values() for flag in each.flags]
+    if given not in known:
+        raise wrong("is no scheduler flag", known_words(given, known))
+    return given
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise wrong("is not text", "put it in quotes")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lasthop.policy.plan import Plan, PlannedRule, PlannedService
 
+_SCHEDULER_FLAGS = {"sh-port": "SERVICE_HASH_PORT", "sh-fallback": "SERVICE_HASH_FALLBACK"}
 _NS = 1_000_000_000
 
 
@@ -141,6 +142,7 @@ def _service(service: PlannedService, ids: Ids, half: Half, listed: list[int]) -
     record["flags"] = (service.when_empty is WhenEmpty.KERNEL) * flags["SERVICE_EMPTY_TO_KERNEL"] | all(
         server.leg in ids.xdp_legs for server in service.servers
     ) * flags["SERVICE_XDP"]
+    record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
     record["first_server"], record["server_count"] = len(listed), len(server_ids)
     listed.extend(server_ids)
     record["first_turn"], record["turn_count"] = len(listed), len(service.turns)

@@ -58,6 +58,7 @@ def service_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[Se
                 active=sum(one.active for one in loads),
                 inactive=sum(one.inactive for one in loads),
                 persistent=sum(one.persistent for one in loads),
+                scheduler_flags=service.scheduler_flags,
             )
         )
     return reports

@@ -38,6 +38,8 @@ class Service:
     scheduler: str = "wlc"
     persistence: Persistence | None = None
     when_empty: WhenEmpty = WhenEmpty.DROP
+    scheduler_flags: tuple[str, ...] = ()
+    """LVS's: ``sh-port``, ``sh-fallback``."""
 
     @property
     def label(self) -> str:
@@ -60,3 +62,4 @@ class ServiceReport:
     inactive: int
     persistent: int
     """Live persistence templates."""
+    scheduler_flags: tuple[str, ...] = ()

@@ -83,6 +83,7 @@ def _plan_service(service: Service, placement: Placement, surroundings: Surround
         persistence_s=persistence.timeout if persistence else None,
         persistence_prefix=persistence.prefix if persistence else 32,
         when_empty=service.when_empty,
+        scheduler_flags=service.scheduler_flags,
     )
 
 

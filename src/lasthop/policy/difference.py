@@ -80,6 +80,7 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     if before.matches != after.matches:
         yield "match"
     yield from _value("scheduler", before.scheduler, after.scheduler)
+    yield from _value("scheduler_flags", _listed(before.scheduler_flags), _listed(after.scheduler_flags))
     yield from _value("persistence", _persistence(before.persistence), _persistence(after.persistence))
     yield from _value("when_empty", before.when_empty, after.when_empty)
 

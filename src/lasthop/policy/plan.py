@@ -39,6 +39,10 @@ class Choice(IntEnum):
     """Of two drawn by weight the one with less (active * 256 + inactive) / weight."""
     BY_RENDEZVOUS = 7
     """`PlannedService.fallback`, as for packets that open nothing."""
+    BY_SOURCE = 8
+    """`PlannedService.turns` by hash of the source address."""
+    BY_DESTINATION = 9
+    """The same of the destination address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class PlannedService:
     persistence_s: float | None
     persistence_prefix: int
     when_empty: WhenEmpty
+    scheduler_flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

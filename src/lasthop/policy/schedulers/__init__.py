@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lasthop.policy.schedulers.dh import DH
 from lasthop.policy.schedulers.fo import FO
 from lasthop.policy.schedulers.lc import LC
 from lasthop.policy.schedulers.nq import NQ
@@ -9,9 +10,10 @@ from lasthop.policy.schedulers.ovf import OVF
 from lasthop.policy.schedulers.rendezvous import RENDEZVOUS
 from lasthop.policy.schedulers.rr import RR
 from lasthop.policy.schedulers.sed import SED
+from lasthop.policy.schedulers.sh import SH
 from lasthop.policy.schedulers.twos import TWOS
 from lasthop.policy.schedulers.wlc import WLC
 from lasthop.policy.schedulers.wrr import WRR
 
 #: By the name used in the configuration.
-SCHEDULERS = {scheduler.name: scheduler for scheduler in (RR, WRR, LC, WLC, SED, NQ, FO, OVF, TWOS, RENDEZVOUS)}
+SCHEDULERS = {scheduler.name: scheduler for scheduler in (RR, WRR, LC, WLC, SED, NQ, FO, OVF, TWOS, SH, DH, RENDEZVOUS)}

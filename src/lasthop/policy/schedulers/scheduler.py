@@ -28,3 +28,5 @@ class Scheduler:
     choice: Choice
     turns: Callable[[Sequence[PlannedServer]], tuple[int, ...]] = no_turns
     """Makes `PlannedService.turns`: indices into the servers given; empty where the choice uses none."""
+    flags: tuple[str, ...] = ()
+    """What ``scheduler_flags`` may hold."""
