@@ -7,6 +7,7 @@
     │   ├── VerifierError       the kernel refused a program; carries the verifier's log
     │   └── ForeignPinsError    pins that another or an incompatible lasthop made
     ├── DirectorError           what a running director refuses or cannot do
+    │   ├── EditError           one edit of the running configuration; carries its place in the list
     │   └── NotRunningError     no director answers on the socket
     └── LabError                a topology of the lab could not be built or used
 
@@ -82,6 +83,18 @@ class ForeignPinsError(DataPlaneError):
 
 class DirectorError(LasthopError):
     """The director refuses a request or cannot fulfil it."""
+
+
+class EditError(DirectorError):
+    """An edit of the running configuration cannot be made; none of the edits given with it was.
+
+    `code` says what is wrong in one word of `lasthop.model.edit.REFUSALS`, `index` which edit it was, from 0.
+    """
+
+    def __init__(self, problem: str, remedy: str, code: str, index: int = 0) -> None:
+        super().__init__(problem, remedy)
+        self.code = code
+        self.index = index
 
 
 class NotRunningError(DirectorError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lasthop.model.director import Director
     from lasthop.model.leg import Leg
-    from lasthop.model.rule import PassRule
+    from lasthop.model.rule import MarkRule, PassRule
     from lasthop.model.service import Service
 
 
@@ -20,3 +20,4 @@ class Configuration:
     legs: tuple[Leg, ...]
     services: tuple[Service, ...]
     pass_rules: tuple[PassRule, ...] = ()
+    mark_rules: tuple[MarkRule, ...] = ()

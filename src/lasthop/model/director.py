@@ -74,9 +74,24 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """What LVS has as net.ipv4.vs.* (Documentation/networking/ipvs-sysctl.rst), with lasthop's defaults."""
+
+    expire_quiescent_template: bool = True
+    """A client that is bound to a real server of weight 0 is scheduled anew by its next connection. LVS: false."""
+    expire_nodest_conn: bool = False
+    """A connection of a removed real server ends at its next packet, which goes to another."""
+    conn_reuse_mode: int = 1
+    """What a SYN on a closed connection begins anew: 0 nothing, 1 what is closed for sure, 2 FIN_WAIT too."""
+    sloppy_tcp: bool = True
+    """TCP that was not seen from its SYN on is taken up by rendezvous; otherwise it is dropped. LVS: false."""
+
+
+@dataclass(frozen=True, slots=True)
 class Director:
     """A machine's balancer; several may run on one host, told apart by name."""
 
     name: str
     connections: int = DEFAULT_CONNECTIONS
     timeouts: Timeouts = field(default_factory=Timeouts)
+    settings: Settings = field(default_factory=Settings)

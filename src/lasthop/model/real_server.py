@@ -17,6 +17,10 @@ class RealServer:
     weight: int = 1
     leg: str | None = None
     """None: the leg whose subnet holds the address."""
+    upper_threshold: int = 0
+    """Connections from which on it gets no new ones (LVS: u-threshold); 0: no limit."""
+    lower_threshold: int = 0
+    """Connections below which it gets new ones again; 0: three quarters of `upper_threshold`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,3 +43,11 @@ class PassRule:
     """Traffic that is never balanced: it goes to the kernel before all services."""
 
     matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRule:
+    """Packets that get a mark, whether or not there is a service of it: tried after the matches of the services."""
+
+    mark: int
+    match: Match

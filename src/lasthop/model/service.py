@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lasthop.model.real_server import RealServer
+    from lasthop.model.real_server import Address, RealServer
     from lasthop.model.rule import Match
+
+IPV6 = 6
 
 
 class WhenEmpty(StrEnum):
@@ -26,6 +28,23 @@ class Persistence:
     """Seconds; restarted by each new connection of the client."""
     prefix: int = 32
     """Leading bits of the client's IPv4 address that tell clients apart (LVS: netmask)."""
+    prefix6: int = 128
+    """The same of an IPv6 address."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """What a service by address takes: LVS's ``-t``, ``-u`` and ``--sctp-service``."""
+
+    protocol: str
+    """``tcp``, ``udp`` or ``sctp``."""
+    address: Address
+    port: int
+    """0: every port."""
+
+    def __str__(self) -> str:
+        host = f"[{self.address}]" if self.address.version == IPV6 else str(self.address)
+        return f"{self.protocol.upper()} {host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +52,24 @@ class Service:
     """A virtual service: real servers, how one is chosen, and which packets it gets."""
 
     mark: int
+    """0: by address."""
     matches: tuple[Match, ...]
+    """Of a service by mark: which packets get the mark, beside `Configuration.mark_rules`."""
     real_servers: tuple[RealServer, ...]
     scheduler: str = "wlc"
     persistence: Persistence | None = None
     when_empty: WhenEmpty = WhenEmpty.DROP
     scheduler_flags: tuple[str, ...] = ()
     """LVS's: ``sh-port``, ``sh-fallback``."""
+    virtual_address: VirtualAddress | None = None
+    """None: by mark."""
+    one_packet: bool = False
+    """Every UDP packet is scheduled by itself (LVS: ops)."""
 
     @property
     def label(self) -> str:
-        """The service's name in output, as ipvsadm prints it: ``FWM 1``."""
-        return f"FWM {self.mark}"
+        """The service's name in output, as ipvsadm prints it: ``FWM 1``, ``TCP 203.0.113.80:80``."""
+        return f"FWM {self.mark}" if self.virtual_address is None else str(self.virtual_address)
 
 
 @dataclass(frozen=True, slots=True)
