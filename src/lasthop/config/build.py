@@ -37,7 +37,7 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             Leg(leg.name, leg.interface, leg.zone, leg.mode, _each_once(leg.virtual_macs)) for leg in document.leg
         ),
         services=tuple(_service(service) for service in document.service),
-        pass_rules=tuple(PassRule(tuple(_match(match) for match in rule.match)) for rule in document.pass_),
+        pass_rules=tuple(PassRule(tuple(build_match(match) for match in rule.match)) for rule in document.pass_),
     )
 
 
@@ -56,7 +56,7 @@ def _service(section: ServiceSection) -> Service:
     persistence = section.persistence
     return Service(
         mark=section.mark,
-        matches=tuple(_match(match) for match in section.match),
+        matches=tuple(build_match(match) for match in section.match),
         real_servers=tuple(
             RealServer(server.name, server.address, server.weight, server.leg) for server in section.real_server
         ),
@@ -67,7 +67,8 @@ def _service(section: ServiceSection) -> Service:
     )
 
 
-def _match(section: MatchSection) -> Match:
+def build_match(section: MatchSection) -> Match:
+    """Return the match that a checked table describes."""
     return Match(
         legs=_each_once(section.leg),
         source_real_servers=_each_once(section.source_real_server),

@@ -36,10 +36,10 @@ WRONG_KIND = {
 REPEATED = {("leg",), ("pass",), ("service",), ("service", "real_server")}
 
 
-def findings(error: ValidationError) -> Iterator[Finding]:
-    """Yield one finding for each of the schema's complaints."""
+def findings(error: ValidationError, above: Place = ()) -> Iterator[Finding]:
+    """Yield one finding for each of the schema's complaints about what stands at `above`."""
     for detail in error.errors(include_url=False, include_input=False):
-        place = detail["loc"]
+        place = (*above, *detail["loc"])
         problem, remedy = _words(place, detail)
         yield Finding(place, problem, remedy)
 

@@ -18,6 +18,7 @@ from lasthop.model.service import WhenEmpty
 from lasthop.policy.limits import MAX_CONNECTIONS, MIN_CONNECTIONS
 
 Name = Annotated[str, PlainValidator(values.name)]
+ServerName = Annotated[str, PlainValidator(values.server_name)]
 Interface = Annotated[str, PlainValidator(values.interface)]
 MacAddress = Annotated[str, PlainValidator(values.mac)]
 Address = Annotated[IPv4Address, PlainValidator(values.address)]
@@ -128,7 +129,7 @@ class PersistenceSection(Section):
 class RealServerSection(Section):
     """``[[service.real_server]]``."""
 
-    name: Name = _key('name = "fw1"')
+    name: ServerName = _key('name = "fw1"')
     address: Address = _key('address = "10.0.1.11"')
     weight: int = _key("weight = 1", default=1, ge=0, le=65535)
     leg: str | None = _key('leg = "firewalls"', default=None)

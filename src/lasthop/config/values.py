@@ -24,6 +24,7 @@ ALL_ONES = 0xFFFFFFFF
 IPV4_BITS = 32
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
+_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", re.ASCII)
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 _BITS = re.compile(r"/?([0-9]|[12][0-9]|3[0-2])", re.ASCII)
@@ -39,6 +40,16 @@ def name(value: object) -> str:
     given = _text(value)
     if not _NAME.fullmatch(given):
         raise wrong("is no name lasthop can use", "use 1 to 32 letters, digits, '_' and '-', a letter or digit first")
+    return given
+
+
+def server_name(value: object) -> str:
+    """Return the name of a real server: a host's name or an address may be one."""
+    given = _text(value)
+    if not _SERVER_NAME.fullmatch(given):
+        raise wrong(
+            "is no name lasthop can use", "use 1 to 63 letters, digits, '_', '-' and '.', a letter or digit first"
+        )
     return given
 
 

@@ -1,0 +1,57 @@
+"""A configuration that edits are being made to.
+
+Owns the working copy: services by label, real servers by address. What an edit means is `lasthop.director.edits`'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.real_server import Address, RealServer
+    from lasthop.model.service import Service
+
+
+class Draft:
+    """A configuration, changed piece by piece; what is not changed stays the same object."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        """Everything but services and their real servers."""
+        self.services: dict[str, Service] = {service.label: service for service in configuration.services}
+        """By label; of a service in `_servers` the real servers are those there."""
+        self._servers: dict[str, dict[Address, RealServer]] = {}
+
+    def servers(self, label: str) -> dict[Address, RealServer]:
+        """The real servers of a service by address, to be changed in place."""
+        found = self._servers.get(label)
+        if found is None:
+            found = {server.address: server for server in self.services[label].real_servers}
+            self._servers[label] = found
+        return found
+
+    def drop(self, label: str) -> None:
+        """Remove a service."""
+        del self.services[label]
+        self._servers.pop(label, None)
+
+    @cached_property
+    def names(self) -> dict[Address, str]:
+        """The name that an address has already. Whoever adds a real server notes its name here."""
+        known: dict[Address, str] = {}
+        for label in self.services:
+            for server in self.servers(label).values():
+                known.setdefault(server.address, server.name)
+        return known
+
+    def finished(self) -> Configuration:
+        """The configuration with all changes."""
+        services = []
+        for label, service in self.services.items():
+            servers = self._servers.get(label)
+            listed = service.real_servers if servers is None else tuple(servers.values())
+            services.append(service if listed == service.real_servers else replace(service, real_servers=listed))
+        return replace(self.configuration, services=tuple(services))
