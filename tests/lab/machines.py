@@ -146,7 +146,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env=environment(),
+                env=environment() | {"STATE_DIRECTORY": str(self.folder)},
             )
         self._running.append(process)
 

@@ -158,7 +158,7 @@ def test_an_empty_list_is_json_too(tmp_path: Path) -> None:
 def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
     described = application(sample()).openapi()
     assert sorted(described["paths"]) == sorted(
-        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/apply", "/v1/detach"]
+        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/apply", "/v1/detach", "/v1/edit", "/v1/dump"]
     )
     for noun, report in NOUNS.items():
         fields = [field.name for field in dataclasses.fields(report)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,7 +45,7 @@ WITHOUT_FW2 = FILE[: FILE.rindex("[[service.real_server]]")]
 PATH = "/etc/lasthop/lb1.toml"
 
 
-def running(seen: Observation = WHOLE, **more: int) -> tuple[Director, FakeDataPlane]:
+def running(seen: Observation = WHOLE, **more: Any) -> tuple[Director, FakeDataPlane]:
     """A director of `FILE`."""
     configuration = parse(FILE, PATH)
     dataplane = FakeDataPlane(configuration.director.connections)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import urlencode
 
 from lasthop.api.location import SOCKET_DIRECTORY, running, socket_path
-from lasthop.errors import ConfigurationError, DirectorError, LasthopError, Mistake, NotRunningError
+from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake, NotRunningError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,6 +102,20 @@ class Client:
         with self._answer("POST", "apply", body=body) as answer:
             report: Report = json.loads(answer.read())
         return report
+
+    def edit(self, edits: list[Report]) -> Report:
+        """Make edits of the running configuration, all or none; each has the fields of one of `lasthop.model.edit`'s.
+
+        Returns the fields of EditReport. Raises EditError, which knows the place of the edit that was refused.
+        """
+        with self._answer("POST", "edit", body=json.dumps(edits).encode()) as answer:
+            report: Report = json.loads(answer.read())
+        return report
+
+    def dump(self) -> str:
+        """The running configuration as the text of a configuration file."""
+        with self._answer("GET", "dump") as answer:
+            return answer.read().decode()
 
     def detach(self) -> None:
         """Take the data plane out of the kernel; all connections are forgotten."""
@@ -230,6 +244,8 @@ def _refusal(director: str, response: http.client.HTTPResponse) -> LasthopError:
         told = json.loads(response.read())
         if "mistakes" in told:
             return ConfigurationError(str(told["file"]), [Mistake(**each) for each in told["mistakes"]])
+        if "code" in told:
+            return EditError(str(told["problem"]), str(told["remedy"]), str(told["code"]), int(told["index"]))
         return DirectorError(str(told["problem"]), str(told["remedy"]))
     except (ValueError, KeyError, TypeError):
         return DirectorError(

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.api.server import serve
 from lasthop.model.change import ChangeReport
+from lasthop.model.edit import EditReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from lasthop.model.connection import ConnectionReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.edit import Edit
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -49,6 +52,10 @@ class FakeOperations:
     change_report: ChangeReport = field(default_factory=lambda: ChangeReport("lb1", "lb1.toml", applied=True))
     applied: list[tuple[str, str, bool]] = field(default_factory=list)
     """(text, file, dry run) of each `apply`."""
+    edited: list[Edit] = field(default_factory=list)
+    """Every edit that was asked for."""
+    edit_warnings: list[str] = field(default_factory=list)
+    dumped: str = ""
     detached: bool = False
     failure: LasthopError | Exception | None = None
     """Raised by every method, if set."""
@@ -86,6 +93,16 @@ class FakeOperations:
         report = self._given(self.change_report)
         self.applied.append((text, file, dry_run))
         return report
+
+    def edit(self, edits: Sequence[Edit]) -> EditReport:
+        """Noted."""
+        self._given(None)
+        self.edited.extend(edits)
+        return EditReport("lb1", self.edit_warnings)
+
+    def dump(self) -> str:
+        """As given."""
+        return self._given(self.dumped)
 
     def detach(self) -> None:
         """Remember it in `detached`."""

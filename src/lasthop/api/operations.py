@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lasthop.model.change import ChangeReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.edit import Edit, EditReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -56,6 +59,15 @@ class Operations(Protocol):
         Raises ConfigurationError with every mistake in it, DirectorError or NetworkError where it does not fit this
         director or machine, DataPlaneError where the kernel refuses it. Nothing has changed then.
         """
+
+    def edit(self, edits: Sequence[Edit]) -> EditReport:
+        """Make all `edits` of the running configuration, in their order, or none of them.
+
+        Raises EditError for the first that cannot be made, and what `apply` raises where the result does not fit.
+        """
+
+    def dump(self) -> str:
+        """The running configuration, edits included, as the text of a configuration file."""
 
     def detach(self) -> None:
         """Take the data plane out of the kernel; all connections are forgotten."""

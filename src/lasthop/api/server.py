@@ -20,9 +20,10 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from lasthop import __version__
+from lasthop.api.edits import RefusedEdit, add_edits
 from lasthop.api.listener import Listener
 from lasthop.api.selection import conditions, selected, shown
-from lasthop.errors import ConfigurationError, DirectorError, LasthopError, Mistake
+from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake
 from lasthop.model.change import ChangeReport
 from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionQuery, Top
@@ -186,6 +187,7 @@ def application(operations: Operations) -> FastAPI:
     _add_nouns(app, operations)
     _add_connections(app, operations)
     _add_verbs(app, operations)
+    add_edits(app, operations)
     _add_problems(app)
     return app
 
@@ -268,6 +270,10 @@ def _add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(LasthopError)
     async def refused(_request: Request, error: LasthopError) -> Response:
+        if isinstance(error, EditError):
+            return Response(
+                to_json(RefusedEdit(error.problem, error.remedy, error.code, error.index)), 409, media_type=JSON
+            )
         status = 409 if isinstance(error, DirectorError) else 500
         return answer(status, error.problem, error.remedy)
 

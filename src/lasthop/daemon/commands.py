@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from lasthop.api.client import Client
-from lasthop.config import load
+from lasthop.config import load, read
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
 
@@ -28,12 +28,11 @@ def run(file: Path) -> None:
     SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
     SIGHUP applies FILE again, as `lasthop apply FILE` does.
     """
-    connections = default_connections()
-    configuration = load(file, connections)
+    text = read(file)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     from lasthop.daemon.process import run as run_process
 
-    run_process(configuration, str(file.resolve()), connections)
+    run_process(text, str(file.resolve()), default_connections())
 
 
 @click.command()

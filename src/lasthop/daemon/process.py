@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.api.location import socket_path
 from lasthop.api.server import serve
-from lasthop.config import read
+from lasthop.config import parse, read
 from lasthop.daemon import wiring
 from lasthop.director.watch import NetworkWatch
 from lasthop.errors import DirectorError, LasthopError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lasthop.director.director import Director
-    from lasthop.model.configuration import Configuration
 
 _log = logging.getLogger(__name__)
 
@@ -35,18 +34,19 @@ _SWEEP_S = 1.0
 _SWEEP_SHARE = 0.05
 
 
-def run(configuration: Configuration, file: str, default_connections: int) -> None:
-    """Run the director until SIGTERM, SIGINT or a detach; SIGHUP applies `file` again.
+def run(text: str, file: str, default_connections: int) -> None:
+    """Run the director of `text`, which is in `file`, until SIGTERM, SIGINT or a detach; SIGHUP applies `file` again.
 
-    `default_connections` is the size of the table where a file does not say. Raises LasthopError if it cannot start.
+    Edits that were made to the same text before are made again. `default_connections` is the size of the table where a
+    file does not say. Raises ConfigurationError for a file with mistakes, LasthopError if it cannot start.
     """
-    name = configuration.director.name
-    with (
-        _only_one(name),
-        closing(NetworkWatch(wiring.network)) as watch,
-        closing(wiring.start(configuration, file, watch.observe(), default_connections)) as director,
-    ):
-        asyncio.run(_serve(director, watch, name, file))
+    given = parse(text, file, default_connections)
+    name = given.director.name
+    with _only_one(name), closing(NetworkWatch(wiring.network)) as watch:
+        journal = wiring.journal(name)
+        configuration = journal.restore(given, text, file)
+        with closing(wiring.start(configuration, file, watch.observe(), default_connections, journal)) as director:
+            asyncio.run(_serve(director, watch, name, file))
 
 
 @contextmanager

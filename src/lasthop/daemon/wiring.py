@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lasthop.dataplane.kernel import KernelDataPlane
 from lasthop.dataplane.leftover import detach_pins
 from lasthop.dataplane.pins import pinned_directors
 from lasthop.director.director import Director
+from lasthop.director.journal import Journal
 from lasthop.director.surroundings import surroundings_of
 from lasthop.network.kernel import KernelNetwork
 from lasthop.policy.compile import compile_plan
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
     from lasthop.network.interface import Network, Observation
 
-__all__ = ["detach_pins", "network", "pinned_directors", "start"]
+__all__ = ["detach_pins", "journal", "network", "pinned_directors", "start"]
+
+STATE_DIRECTORY = "/var/lib/lasthop"
 
 
 def network() -> Network:
@@ -24,14 +29,22 @@ def network() -> Network:
     return KernelNetwork()
 
 
-def start(configuration: Configuration, file: str, observation: Observation, default_connections: int) -> Director:
+def journal(name: str) -> Journal:
+    """What keeps the edits of the director `name`: in systemd's StateDirectory=, or where that would be."""
+    return Journal(Path(os.environ.get("STATE_DIRECTORY", STATE_DIRECTORY)) / f"{name}.json")
+
+
+def start(
+    configuration: Configuration, file: str, observation: Observation, default_connections: int, kept: Journal
+) -> Director:
     """A director of `configuration`, started in this network namespace.
 
-    `default_connections` is the size of the table where a file that is applied later does not say. What does not fit
-    this machine is refused before anything of the data plane is made. Raises LasthopError.
+    `default_connections` is the size of the table where a file that is applied later does not say; `kept` takes the
+    edits that are made. What does not fit this machine is refused before anything of the data plane is made. Raises
+    LasthopError.
     """
     compile_plan(configuration, surroundings_of(observation))
     dataplane = KernelDataPlane(configuration.director.name, configuration.director.connections)
-    director = Director(configuration, file, dataplane, default_connections)
+    director = Director(configuration, file, dataplane, default_connections, kept)
     director.start(observation)
     return director

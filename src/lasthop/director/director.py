@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 from lasthop import __version__
 from lasthop.config import parse
+from lasthop.config.dump import dump
 from lasthop.director import reports
 from lasthop.director.changes import require_room, require_same_director, stranded
+from lasthop.director.edits import edited, warnings_of
 from lasthop.director.surroundings import surroundings_of
 from lasthop.errors import DirectorError, LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS
+from lasthop.model.edit import EditReport
 from lasthop.model.status import StatusReport
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import addresses_to_resolve, compile_plan
@@ -28,12 +31,14 @@ from lasthop.policy.difference import difference
 from lasthop.policy.refresh import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lasthop.dataplane.interface import DataPlane, TableSize
+    from lasthop.director.journal import Journal
     from lasthop.model.configuration import Configuration
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.edit import Edit
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import Address, ServerReport
@@ -58,12 +63,17 @@ class Director:
         file: str,
         dataplane: DataPlane,
         default_connections: int = DEFAULT_CONNECTIONS,
+        journal: Journal | None = None,
     ) -> None:
-        """`file` is where `configuration` is from; `default_connections` is the table's size if a file does not say."""
+        """`file` is where `configuration` is from; `default_connections` is the table's size if a file does not say.
+
+        `journal` keeps the edits that are made; without it a restart forgets them.
+        """
         self._configuration = configuration
         self._file = file
         self._dataplane = dataplane
         self._default_connections = default_connections
+        self._journal = journal
         self._observation = Observation()
         """The last one."""
         self._plan: Plan | None = None
@@ -148,6 +158,7 @@ class Director:
             self._missing = frozenset()
             self._resize_at = 0.0
             self._note("plan", "")
+            self._keep(lambda journal: journal.begin(text))
             for change in changes:
                 _log.info("%s %s %s", change.subject, change.kind, ", ".join(change.details))
             self.on_applied()
@@ -158,6 +169,22 @@ class Director:
             changes=changes,
             stranded=stranded(plan, live.load()),
         )
+
+    def edit(self, edits: Sequence[Edit]) -> EditReport:
+        """See Operations.edit."""
+        self._ready()
+        after = edited(self._configuration, edits)
+        self._publish(compile_plan(after, surroundings_of(self._observation)))
+        self._configuration = after
+        self._note("plan", "")
+        problem = self._keep(lambda journal: journal.append(edits, after))
+        self.on_applied()
+        warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
+        return EditReport(director=after.director.name, warnings=warnings)
+
+    def dump(self) -> str:
+        """See Operations.dump."""
+        return dump(self._configuration)
 
     def status(self) -> StatusReport:
         """See Operations.status."""
@@ -251,6 +278,17 @@ class Director:
             _log_changes(self._plan, plan)
         self._plan = plan
         self.wanted = addresses_to_resolve(plan)
+
+    def _keep(self, write: Callable[[Journal], None]) -> str:
+        """Have the journal write; what it says if it can't, which `status` tells too."""
+        problem = ""
+        try:
+            if self._journal is not None:
+                write(self._journal)
+        except LasthopError as error:
+            problem = str(error)
+        self._note("state file", problem)
+        return problem
 
     def _note(self, about: str, problem: str) -> None:
         before = self._noted.pop(about, "")

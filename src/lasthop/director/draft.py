@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lasthop.model.configuration import Configuration
     from lasthop.model.real_server import Address, RealServer
     from lasthop.model.service import Service
@@ -33,6 +35,11 @@ class Draft:
             self._servers[label] = found
         return found
 
+    def listed(self, label: str) -> Iterable[RealServer]:
+        """The real servers of a service, to be read."""
+        found = self._servers.get(label)
+        return self.services[label].real_servers if found is None else found.values()
+
     def drop(self, label: str) -> None:
         """Remove a service."""
         del self.services[label]
@@ -43,7 +50,7 @@ class Draft:
         """The name that an address has already. Whoever adds a real server notes its name here."""
         known: dict[Address, str] = {}
         for label in self.services:
-            for server in self.servers(label).values():
+            for server in self.listed(label):
                 known.setdefault(server.address, server.name)
         return known
 

@@ -149,7 +149,9 @@ def _require_persistence(edit: ServiceEdit, virtual_address: VirtualAddress | No
             f"service {edit.service} takes every port and is not persistent", "give it a port or persistence", "invalid"
         )
     if edit.one_packet and virtual_address is not None and virtual_address.protocol != "udp":
-        raise EditError(f"service {edit.service} is not UDP", "one-packet scheduling is for UDP: leave it out", "invalid")
+        raise EditError(
+            f"service {edit.service} is not UDP", "one-packet scheduling is for UDP: leave it out", "invalid"
+        )
 
 
 def _delete_service(draft: Draft, edit: DeleteService) -> None:
@@ -171,7 +173,9 @@ def _edit_server(draft: Draft, edit: ServerEdit) -> None:
     present = servers.get(address)
     if edit.kind == "add_server" and present is not None:
         raise EditError(
-            f"service {edit.service} has a real server {edit.address} already", "edit it, or delete it first", "server_exists"
+            f"service {edit.service} has a real server {edit.address} already",
+            "edit it, or delete it first",
+            "server_exists",
         )
     if edit.kind == "edit_server" and present is None:
         raise _no_such_server(edit.service, edit.address)
@@ -189,7 +193,7 @@ def _new_server(draft: Draft, edit: ServerEdit, address: Address) -> RealServer:
         name = draft.names[address] = edit.name or str(address)
         with _in_words(f"real server name '{name}'"):
             values.server_name(name)
-    if any(other.name == name for other in draft.servers(edit.service).values()):
+    if any(other.name == name for other in draft.listed(edit.service)):
         raise EditError(
             f"service {edit.service} has a real server '{name}' of another address already",
             "a name is one box: give this one another name",
@@ -211,7 +215,7 @@ def _weigh(draft: Draft, edit: Weigh) -> None:
         raise _no_such_service(edit.service)
     found = False
     for label in list(draft.services) if edit.service is None else [edit.service]:
-        if not any(server.name == edit.server for server in draft.services[label].real_servers):
+        if not any(server.name == edit.server for server in draft.listed(label)):
             continue
         servers = draft.servers(label)
         for address, server in servers.items():
@@ -226,7 +230,9 @@ def _set_timeouts(draft: Draft, edit: SetTimeouts) -> None:
     given = {State.ESTABLISHED: edit.tcp, State.FIN_WAIT: edit.tcp_fin, State.UDP: edit.udp}
     for seconds in given.values():
         if seconds and not 1 <= seconds <= MAX_TIMEOUT_S:
-            raise EditError(f"a time-out of {seconds:g} s cannot be kept", f"use 1 to {MAX_TIMEOUT_S} seconds", "invalid")
+            raise EditError(
+                f"a time-out of {seconds:g} s cannot be kept", f"use 1 to {MAX_TIMEOUT_S} seconds", "invalid"
+            )
     director = draft.configuration.director
     changed = director.timeouts.seconds | {state: float(seconds) for state, seconds in given.items() if seconds}
     timeouts = replace(director.timeouts, seconds=changed)
@@ -266,7 +272,9 @@ def _mark_rule(draft: Draft, edit: MarkEdit) -> MarkRule:
         raise EditError("; ".join(f"{m.key} = {m.value}: {m.problem}" for m in mistakes), mistakes[0].remedy, "invalid")
     box = edit.source_real_server
     if box and box != ANY_REAL_SERVER and box not in set(draft.names.values()):
-        raise EditError(f"source_real_server '{box}' is no real server of any service", "see lasthop servers", "invalid")
+        raise EditError(
+            f"source_real_server '{box}' is no real server of any service", "see lasthop servers", "invalid"
+        )
     return MarkRule(edit.mark, match)
 
 

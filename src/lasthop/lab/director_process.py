@@ -41,7 +41,8 @@ class DirectorProcess:
         """Start it, and do not wait. Raises LabError if it runs already."""
         if self.running:
             raise LabError(f"can't start director {self.name}: it runs already", "stop it first")
-        self._process = start_inside(self.namespace, [sys.executable, "-m", "lasthop", "run", str(self.file)], self.log)
+        command = [sys.executable, "-m", "lasthop", "run", str(self.file)]
+        self._process = start_inside(self.namespace, command, self.log, {"STATE_DIRECTORY": str(self.file.parent)})
 
     @property
     def running(self) -> bool:

@@ -20,7 +20,7 @@ from lasthop.errors import LabError
 from lasthop.lab.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -82,8 +82,12 @@ def run(command: Sequence[str], *, text: str = "", where: str = "this namespace"
     return done.stdout
 
 
-def start_inside(namespace: str, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+def start_inside(
+    namespace: str, command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a command in `namespace`, in a process group of its own, its output in `log`.
+
+    `variables` are added to its environment.
 
     It outlives the caller unless it is ended: whoever builds a topology empties its namespaces.
     """
@@ -94,7 +98,7 @@ def start_inside(namespace: str, command: Sequence[str], log: Path) -> subproces
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=environment(),
+            env=environment() | dict(variables or {}),
         )
 
 

@@ -1,0 +1,147 @@
+"""From a configuration to a file that gives it again.
+
+Owns the TOML of `lasthop dump`. Keys that have their default are left out, but for the table's size, whose default
+depends on the machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from lasthop.config.build import timeout_key
+from lasthop.model.director import PROFILES, Settings
+from lasthop.model.leg import Mode
+from lasthop.model.service import Persistence, WhenEmpty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.director import Director, Timeouts
+    from lasthop.model.leg import Leg
+    from lasthop.model.real_server import RealServer
+    from lasthop.model.rule import MarkRule, Match, PortRange
+    from lasthop.model.service import Service
+
+_IPV4_BITS = 32
+_IPV6_BITS = 128
+
+
+def dump(configuration: Configuration) -> str:
+    """Return the text of a file from which `lasthop.config.parse` makes `configuration`."""
+    director = configuration.director
+    return tomli_w.dumps(
+        _with(
+            {"director": _director(director), "table": {"connections": director.connections}},
+            lvs=_settings(director.settings),
+            timeouts=_timeouts(director.timeouts),
+            leg=[_leg(leg) for leg in configuration.legs],
+            **{"pass": [{"match": [_match(match) for match in rule.matches]} for rule in configuration.pass_rules]},
+            service=[_service(service) for service in configuration.services],
+            mark=_mark_rules(configuration.mark_rules),
+        )
+    )
+
+
+def _with(required: dict[str, Any], **optional: object) -> dict[str, Any]:
+    """Return `required` and those of `optional` that say anything."""
+    return required | {key: value for key, value in optional.items() if value not in (None, "", [], {})}
+
+
+def _director(director: Director) -> dict[str, Any]:
+    return {"name": director.name}
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    default = Settings()
+    return {
+        field.name: getattr(settings, field.name)
+        for field in fields(settings)
+        if getattr(settings, field.name) != getattr(default, field.name)
+    }
+
+
+def _timeouts(timeouts: Timeouts) -> dict[str, Any]:
+    profile = PROFILES[timeouts.profile]
+    single = {
+        timeout_key(state): seconds for state, seconds in timeouts.seconds.items() if seconds != profile.get(state)
+    }
+    return {"profile": timeouts.profile, **single}
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    return _with(
+        {"name": leg.name, "interface": leg.interface, "zone": leg.zone},
+        mode=None if leg.mode is Mode.AUTO else leg.mode.value,
+        virtual_macs=list(leg.virtual_macs),
+    )
+
+
+def _match(match: Match) -> dict[str, Any]:
+    return _with(
+        {},
+        leg=_one_or_more(match.legs),
+        source_real_server=_one_or_more(match.source_real_servers),
+        protocol=_one_or_more(match.protocols),
+        source=_one_or_more(map(str, match.sources)),
+        destination=_one_or_more(map(str, match.destinations)),
+        source_port=_one_or_more(map(_ports, match.source_ports)),
+        destination_port=_one_or_more(map(_ports, match.destination_ports)),
+        dscp=_one_or_more(match.dscp),
+    )
+
+
+def _one_or_more(values: Iterable[object]) -> object:
+    listed = list(values)
+    return listed[0] if len(listed) == 1 else listed
+
+
+def _ports(ports: PortRange) -> int | str:
+    return ports.first if ports.first == ports.last else str(ports)
+
+
+def _mark_rules(rules: Iterable[MarkRule]) -> list[dict[str, Any]]:
+    """One table for each run of rules that give the same mark: their order counts."""
+    tables: list[dict[str, Any]] = []
+    for rule in rules:
+        if not tables or tables[-1]["mark"] != rule.mark:
+            tables.append({"mark": rule.mark, "match": []})
+        tables[-1]["match"].append(_match(rule.match))
+    return tables
+
+
+def _service(service: Service) -> dict[str, Any]:
+    address = service.virtual_address
+    if address is None:
+        named: dict[str, Any] = {"mark": service.mark, "match": [_match(match) for match in service.matches]}
+    else:
+        named = {"address": str(address.address), "protocol": address.protocol, "port": address.port}
+    return _with(
+        named,
+        scheduler=service.scheduler,
+        scheduler_flags=list(service.scheduler_flags),
+        persistence=_persistence(service.persistence) if service.persistence else None,
+        one_packet=service.one_packet or None,
+        when_empty=None if service.when_empty is WhenEmpty.DROP else service.when_empty.value,
+    ) | {"real_server": [_real_server(server) for server in service.real_servers]}
+
+
+def _persistence(persistence: Persistence) -> dict[str, Any]:
+    return _with(
+        {"timeout": persistence.timeout},
+        netmask=None if persistence.prefix == _IPV4_BITS else str(IPv4Network((0, persistence.prefix)).netmask),
+        prefix6=None if persistence.prefix6 == _IPV6_BITS else persistence.prefix6,
+    )
+
+
+def _real_server(server: RealServer) -> dict[str, Any]:
+    return _with(
+        {"name": server.name, "address": str(server.address), "weight": server.weight},
+        leg=server.leg,
+        upper_threshold=server.upper_threshold or None,
+        lower_threshold=server.lower_threshold or None,
+    )

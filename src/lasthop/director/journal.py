@@ -1,0 +1,139 @@
+"""What commands changed, kept on disk: a director that starts again makes the same changes again.
+
+Owns the state file. Its first line says which text of the configuration file the changes were made to (and, after many
+of them, what came of it, as TOML); each further line holds the edits of one command. A file that was changed since is
+what its operator wants: then the edits are put aside, not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from lasthop.config import parse
+from lasthop.config.dump import dump
+from lasthop.director.edits import edited
+from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.edit import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lasthop.model.configuration import Configuration
+
+_log = logging.getLogger(__name__)
+
+#: Layout of the state file.
+VERSION = 1
+#: Bytes of edits after which the file is written anew, with what came of them.
+COMPACT_BYTES = 4 << 20
+
+EDITS: TypeAdapter[list[Edit]] = TypeAdapter(list[Annotated[Edit, Field(discriminator="kind")]])
+
+
+class Journal:
+    """The state file of one director."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read or written yet."""
+        self._path = path
+        self._head: dict[str, object] = {}
+        self._edits_bytes = 0
+
+    def restore(self, configuration: Configuration, text: str, file: str) -> Configuration:
+        """Return `configuration`, which is what `text` of `file` says, with the changes that were made to it.
+
+        Changes that were made to another text, or that cannot be made any more, are put aside in a file beside, and
+        that is logged.
+        """
+        self._head = _head(text)
+        try:
+            *lines, torn = self._path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return configuration
+        except OSError as error:
+            _log.error("can't read %s: %s; the changes that commands made are not known", self._path, error.strerror)
+            return configuration
+        try:
+            restored = self._replayed(configuration, lines, file)
+            if torn:
+                self._path.write_bytes(b"".join(line + b"\n" for line in lines))
+        except (LasthopError, ValidationError, ValueError, KeyError, TypeError, IndexError) as error:
+            aside = self._path.with_suffix(".discarded")
+            reason = error if isinstance(error, LasthopError) else "it is not a state file of this lasthop"
+            _log.warning(
+                "the changes that commands made to %s are not made again: %s; they are in %s", file, reason, aside
+            )
+            self._path.replace(aside)
+            return configuration
+        return restored
+
+    def _replayed(self, configuration: Configuration, lines: Sequence[bytes], file: str) -> Configuration:
+        head = json.loads(lines[0])
+        if head["lasthop"] != VERSION:
+            raise DirectorError(f"{self._path} is of layout {head['lasthop']}", "")
+        if head["sha256"] != self._head["sha256"]:
+            raise DirectorError(f"{file} is another since", "")
+        self._head = head
+        if head["configuration"] is not None:
+            configuration = parse(head["configuration"], str(self._path), configuration.director.connections)
+        for line in lines[1:]:
+            configuration = edited(configuration, EDITS.validate_json(line))
+            self._edits_bytes += len(line)
+        if len(lines) > 1:
+            _log.info("made the changes of %d commands again, from %s", len(lines) - 1, self._path)
+        return configuration
+
+    def begin(self, text: str) -> None:
+        """Forget all changes: the configuration is what `text` says. Raises DirectorError if that cannot be kept."""
+        self._head = _head(text)
+        self._edits_bytes = 0
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def append(self, edits: Sequence[Edit], after: Configuration) -> None:
+        """Keep the edits of one command; `after` is what came of them. Raises DirectorError if they cannot be kept."""
+        line = EDITS.dump_json(list(edits)) + b"\n"
+        try:
+            if not self._path.exists():
+                self._write()
+            self._edits_bytes += len(line)
+            if self._edits_bytes > COMPACT_BYTES:
+                self._head["configuration"] = dump(after)
+                self._edits_bytes = 0
+                self._write()
+                return
+            with self._path.open("ab") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _write(self) -> None:
+        """Write the file anew with its first line alone: whole, or not at all."""
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as stream:
+            stream.write(json.dumps(self._head).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(self._path)
+
+    def _lost(self, error: OSError) -> DirectorError:
+        return DirectorError(
+            f"can't keep the change in {self._path}: {error.strerror}; it is made, and would be lost by a restart",
+            "make room there or mend its permissions, then repeat the command, or: lasthop dump > FILE",
+        )
+
+
+def _head(text: str) -> dict[str, object]:
+    return {"lasthop": VERSION, "sha256": sha256(text.encode()).hexdigest(), "configuration": None}
