@@ -11,17 +11,17 @@
 #include "reasons.h"
 
 enum limits {
-	ABI_VERSION = 3, /* of everything pinned; a director takes over only its own */
+	ABI_VERSION = 4, /* of everything pinned; a director takes over only its own */
 	MAX_LEGS = 64,
 	SMALL_IFINDEX = 16384,
 	MAX_RULES = 4096,
 	MAX_SERVICES = 1024,
-	MAX_SERVERS = 8192,
+	MAX_SERVERS = 65535, /* ids are of 16 bits, and the last is SERVER_NONE */
 	MAX_BOXES = 8192,
 	MAX_HOPS = 65536,
 	/* Hop ids from here on are the director's to give; packets learn below. */
-	FIRST_DIRECTOR_HOP = MAX_HOPS - MAX_SERVERS,
-	MAX_LISTED = 65535,
+	FIRST_DIRECTOR_HOP = MAX_HOPS - 8192,
+	MAX_LISTED = 1048576,
 	MAX_TEMPLATES = 1048576,
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
@@ -167,13 +167,14 @@ struct service {
 	__u32 mark;
 	__u16 choice;
 	__u16 flags;
-	__u16 first_server; /* in `listed`: the service's servers in file order */
+	__u32 first_server; /* in `listed`: the service's servers in file order */
+	__u32 first_turn;   /* in `listed`: the slots of BY_TURN */
 	__u16 server_count;
-	__u16 first_turn; /* in `listed`: the slots of BY_TURN */
 	__u16 turn_count;
 	__u16 fallback_count; /* FALLBACK_SLOTS, or 0 when no server is usable */
 	__u16 persistence_prefix;
-	__u32 mtu;	      /* the smallest of its real servers' legs: nothing larger is scheduled */
+	__u32 mtu; /* the smallest of its real servers' legs: nothing larger is scheduled */
+	__u32 reserved;
 	__u64 persistence_ns; /* 0: no persistence */
 };
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lasthop.config import parse
+from lasthop.config import crosscheck, parse
 from lasthop.errors import ConfigurationError, Mistake
 
 HEAD = '[director]\nname = "lb1"\n'
@@ -41,7 +41,8 @@ def test_256_real_servers_of_a_service_are_held_and_one_more_is_refused() -> Non
     assert "holds 256" in mistake.problem
 
 
-def test_8192_real_servers_in_all_are_held_and_one_more_is_refused() -> None:
+def test_so_many_real_servers_in_all_are_held_and_one_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crosscheck, "MAX_SERVERS", 8192)
     head = HEAD + LEG.format(0) + "".join(SERVICE.format(mark) + servers(256) for mark in range(1, 33))
     assert len(parse(head, "big.toml").services) == 32
     mistake = refusal(head + SERVICE.format(33) + servers(1))

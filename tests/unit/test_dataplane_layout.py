@@ -322,9 +322,12 @@ def test_what_exceeds_the_maps_is_refused_with_both_numbers() -> None:
     most = abi.limit("MAX_RULES")
     with pytest.raises(DataPlaneError, match=f"can't publish {most + 1} rules: {most} fit"):
         encoded([], [rule(None)] * (most + 1))
-    turns = (0,) * abi.limit("MAX_LISTED")
-    with pytest.raises(DataPlaneError, match=f"{len(turns) + 1} real servers and turns, {len(turns)} fit"):
-        encoded([service("one", [server("a")], turns=turns)])
+    room, turns = abi.limit("MAX_LISTED"), (0,) * 65_535
+    with pytest.raises(DataPlaneError, match=f"{room + 16} real servers and turns, {room} fit"):
+        encoded(
+            [service(f"one{number}", [server("a")], turns=turns) for number in range(16)]
+            + [service("two", [server("a")] * 16)]
+        )
 
 
 def test_rule_for_ipv6_is_refused_rather_than_widened() -> None:

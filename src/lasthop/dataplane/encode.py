@@ -1,7 +1,8 @@
 """From a plan to the bytes of one half of the published maps.
 
-Owns the layout of rules, services, servers, listed, fallbacks and rulesets for one publication.
-Ids are given by the caller; nothing here touches what packets are reading.
+Owns the layout of rules, services, servers, listed, fallbacks and rulesets for one publication. Ids are given by the
+caller; nothing here touches what packets are reading. A service is laid out once and its part kept as long as it stays
+the same object, so that one weight among a thousand services costs one service's work.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class Ids:
     xdp_legs: frozenset[str] = frozenset()
     """Names of the legs XDP frames may leave through."""
 
+    def surroundings(self) -> object:
+        """What a service's layout depends on beside the service and the ids of its own."""
+        return self.legs, self.mtus, self.xdp_legs
+
 
 @dataclass(slots=True)
 class Half:
@@ -60,27 +65,85 @@ class Half:
     fallbacks: NDArray[Any]
 
 
-def encode(plan: Plan, ids: Ids) -> Half:
-    """Lay `plan` out. Raises DataPlaneError where it exceeds a limit of bpf/abi.h."""
+@dataclass(slots=True)
+class Part:
+    """What one service is laid out as."""
+
+    service: PlannedService
+    """What it was made from."""
+    record: NDArray[Any]
+    """One ``struct service``, without its places in `Half.listed`."""
+    server_ids: NDArray[np.uint32]
+    turns: NDArray[np.uint32]
+    servers: NDArray[Any]
+    """``struct server`` of each of `server_ids`."""
+    fallback: NDArray[np.uint16]
+
+
+class Parts:
+    """The services as they were laid out last: those that are the same objects still are not laid out again."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Part] = {}
+        self._surroundings: object = None
+
+    def known(self, service: PlannedService, surroundings: object) -> bool:
+        """Whether `service` was laid out in the same `surroundings`: what else a part is made from."""
+        part = self._parts.get(service.label)
+        return part is not None and part.service is service and self._surroundings == surroundings
+
+    def of(self, plan: Plan, ids: Ids) -> list[Part]:
+        """The parts of a plan, in its order."""
+        kept = self._parts
+        surroundings = ids.surroundings()
+        if surroundings != self._surroundings:
+            kept, self._surroundings = {}, surroundings
+        self._parts = {}
+        for service in plan.services:
+            part = kept.get(service.label)
+            self._parts[service.label] = part if part and part.service is service else _part(service, ids)
+        return list(self._parts.values())
+
+    def forget(self) -> None:
+        """Lay everything out anew."""
+        self._parts = {}
+
+
+def encode(plan: Plan, ids: Ids, parts: Parts | None = None) -> Half:
+    """Lay `plan` out; what `parts` has of it is not made again. Raises DataPlaneError beyond a limit of bpf/abi.h."""
     types = abi.types()
-    listed: list[int] = []
     half = Half(
         ruleset=_ruleset(plan),
         rules=_rules(plan.rules, ids),
         services=np.zeros(abi.limit("MAX_SERVICES"), types.struct("service")),
         servers=np.zeros(abi.limit("MAX_SERVERS"), types.struct("server")),
-        listed=np.zeros(abi.limit("MAX_LISTED"), "u4"),
+        listed=np.zeros(0, "u4"),
         fallbacks=np.zeros(abi.limit("MAX_SERVICES"), types.struct("fallback")),
     )
-    for service in plan.services:
-        _service(service, ids, half, listed)
-    if len(listed) > len(half.listed):
+    laid = (parts or Parts()).of(plan, ids)
+    if laid:
+        _join(laid, [ids.services[part.service.label] for part in laid], half)
+    return half
+
+
+def _join(parts: list[Part], service_ids: list[int], half: Half) -> None:
+    """Put the parts of all services together."""
+    half.listed = np.concatenate([array for part in parts for array in (part.server_ids, part.turns)])
+    room = abi.limit("MAX_LISTED")
+    if len(half.listed) > room:
         raise DataPlaneError(
-            f"can't publish: the services list {len(listed)} real servers and turns, {len(half.listed)} fit",
+            f"can't publish: the services list {len(half.listed)} real servers and turns, {room} fit",
             "use fewer real servers or smaller weights",
         )
-    half.listed[: len(listed)] = listed
-    return half
+    records = np.concatenate([part.record for part in parts])
+    lengths = np.array([(len(part.server_ids), len(part.turns)) for part in parts])
+    records["first_server"] = np.concatenate([[0], lengths.sum(axis=1).cumsum()[:-1]])
+    records["first_turn"] = records["first_server"] + lengths[:, 0]
+    half.services[service_ids] = records
+    half.servers[np.concatenate([part.server_ids for part in parts])] = np.concatenate([part.servers for part in parts])
+    filled = [(id_, part.fallback) for id_, part in zip(service_ids, parts, strict=True) if len(part.fallback)]
+    if filled:
+        half.fallbacks["server"][[id_ for id_, _ in filled], : len(filled[0][1])] = np.stack([row for _, row in filled])
 
 
 def _ruleset(plan: Plan) -> NDArray[Any]:
@@ -132,33 +195,42 @@ def _source_box(name: str | None, ids: Ids) -> int:
     return abi.enum("rule_value")["ANY_BOX"] if name == ANY_REAL_SERVER else ids.boxes[name]
 
 
-def _service(service: PlannedService, ids: Ids, half: Half, listed: list[int]) -> None:
+def _part(service: PlannedService, ids: Ids) -> Part:
     flags = abi.enum("service_flag")
-    service_id = ids.services[service.label]
-    server_ids = [ids.servers[service.label, server.name] for server in service.servers]
-    record = half.services[service_id : service_id + 1]
+    label = service.label
+    server_ids = np.array([ids.servers[label, server.name] for server in service.servers], "u4")
+    record = np.zeros(1, abi.types().struct("service"))
     record["mark"] = service.mark
     record["choice"] = abi.enum("choice")[service.choice.name]
     record["flags"] = (service.when_empty is WhenEmpty.KERNEL) * flags["SERVICE_EMPTY_TO_KERNEL"] | all(
         server.leg in ids.xdp_legs for server in service.servers
     ) * flags["SERVICE_XDP"]
     record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
-    record["first_server"], record["server_count"] = len(listed), len(server_ids)
-    listed.extend(server_ids)
-    record["first_turn"], record["turn_count"] = len(listed), len(service.turns)
-    listed.extend(server_ids[i] for i in service.turns)
+    record["server_count"], record["turn_count"] = len(server_ids), len(service.turns)
     record["fallback_count"] = len(service.fallback)
     record["persistence_prefix"] = service.persistence_prefix
     record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=0)
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
-    if service.fallback:
-        half.fallbacks["server"][service_id, : len(service.fallback)] = np.array(server_ids)[list(service.fallback)]
-    for server, server_id in zip(service.servers, server_ids, strict=True):
-        entry = half.servers[server_id : server_id + 1]
-        hop = ids.hops[service.label, server.name]
-        entry["hop"], entry["service"] = hop, service_id
-        entry["box"], entry["weight"] = ids.boxes[server.name], server.weight
-        entry["flags"] = bool(server.usable and hop) * abi.enum("server_flag")["SERVER_USABLE"]
+    return Part(
+        service,
+        record,
+        server_ids,
+        turns=server_ids[np.array(service.turns, np.intp)],
+        servers=_servers(service, ids),
+        fallback=server_ids[np.array(service.fallback, np.intp)].astype("u2"),
+    )
+
+
+def _servers(service: PlannedService, ids: Ids) -> NDArray[Any]:
+    entries = np.zeros(len(service.servers), abi.types().struct("server"))
+    usable = abi.enum("server_flag")["SERVER_USABLE"]
+    entries["service"] = ids.services[service.label]
+    hops = [ids.hops[service.label, server.name] for server in service.servers]
+    entries["hop"] = hops
+    entries["box"] = [ids.boxes[server.name] for server in service.servers]
+    entries["weight"] = [server.weight for server in service.servers]
+    entries["flags"] = [bool(server.usable and hop) * usable for server, hop in zip(service.servers, hops, strict=True)]
+    return entries
 
 
 def protocol_name(number: int) -> str:

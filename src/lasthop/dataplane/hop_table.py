@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
+from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,5 +132,10 @@ class HopTable:
 
     def _take(self) -> int:
         free = np.flatnonzero(self.hops["target"][self._first :] == 0)
-        taken = next(int(i) for i in free if self.hops["box"][self._first + i] == 0)
-        return self._first + taken
+        unnamed = free[self.hops["box"][self._first + free] == 0]
+        if not len(unnamed):
+            raise DataPlaneError(
+                f"can't resolve another real server: all {len(self.hops) - self._first} hops are taken",
+                "remove some, or use another director for them",
+            )
+        return self._first + int(unnamed[0])

@@ -6,6 +6,7 @@ until `forget`; a director that starts later reads the assignment back.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from lasthop.dataplane import abi
@@ -29,19 +30,21 @@ class NameTable:
             :, 0
         ]
         self._ids = {text.decode(): i for i, text in enumerate(self._texts.tolist()) if text and i >= first}
+        taken = set(self._ids.values())
+        self._free = [i for i in range(first, len(self._texts)) if i not in taken]
+        """A heap: the lowest id is given first."""
 
     def id_of(self, name: str) -> int:
         """The id of `name`, given out now if it has none. Raises DataPlaneError if all are taken."""
         known = self._ids.get(name)
         if known is not None:
             return known
-        taken = set(self._ids.values())
-        free = next((i for i in range(self._first, len(self._texts)) if i not in taken), None)
-        if free is None:
+        if not self._free:
             raise DataPlaneError(
                 f"can't add {self._what} {name!r}: all {len(self._texts) - self._first} ids are taken",
                 "remove some, or wait until the connections of removed ones are over",
             )
+        free = heappop(self._free)
         self._texts[free] = name.encode()
         self._ids[name] = free
         return free
@@ -62,4 +65,6 @@ class NameTable:
 
     def forget(self, name: str) -> None:
         """Take the id back."""
-        self._texts[self._ids.pop(name)] = b""
+        id_ = self._ids.pop(name)
+        self._texts[id_] = b""
+        heappush(self._free, id_)

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.encode import Half, Ids, encode
+from lasthop.dataplane.encode import Half, Ids, Parts, encode
 from lasthop.dataplane.identity import NameTable
+from lasthop.errors import DataPlaneError
+from lasthop.model.rule import ANY_REAL_SERVER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lasthop.dataplane.hop_table import HopTable
     from lasthop.dataplane.libbpf import Map
-    from lasthop.policy.plan import Plan
+    from lasthop.policy.plan import Plan, PlannedService
 
 _MEMBARRIER_GLOBAL = 1
 _LONGEST_PACKET_S = 0.05
@@ -54,6 +56,15 @@ class Publisher:
         self.leg_names = NameTable(maps["leg_names"], "leg")
         self.boxes = NameTable(maps["box_names"], "real server", first=abi.enum("rule_value")["NO_BOX"] + 1)
         self.services = NameTable(maps["service_names"], "service")
+        self._parts = Parts()
+        self._published: Plan | None = None
+        """What packets read, if this process published it."""
+        self._server_ids = self._read_server_ids()
+        self._retired: set[tuple[str, str]] = set()
+        """Out of the plan, and kept for their connections."""
+        self._hop_ids: dict[tuple[str, str], int] = {}
+        self._addresses: object = None
+        """What the maps server_addrs and local were last made from."""
 
     @property
     def half(self) -> int:
@@ -73,7 +84,10 @@ class Publisher:
         return timeouts
 
     def server_ids(self) -> dict[tuple[str, str], int]:
-        """(service label, real server) -> id, retired ones included."""
+        """(service label, real server) -> id, retired ones included; not to be changed."""
+        return self._server_ids
+
+    def _read_server_ids(self) -> dict[tuple[str, str], int]:
         servers = self.servers
         return {
             (self.services.name_of(int(servers["service"][i])), self.boxes.name_of(int(servers["box"][i]))): int(i)
@@ -88,76 +102,141 @@ class Publisher:
             mtus={leg.name: leg.mtu for leg in plan.legs},
             xdp_legs=xdp_legs,
         )
+        changed = self._changed(plan, ids)
         for service in plan.services:
             ids.services[service.label] = self.services.id_of(service.label)
+        for service in changed:
             for server in service.servers:
                 ids.boxes[server.name] = self.boxes.id_of(server.name)
-        self._give_server_ids(plan, ids)
-        self._resolve_hops(plan, ids)
-        half = encode(plan, ids)
-        retired = self._retire(half, ids)
-        idle = 1 - self.half
-        self._write(idle, half)
+        self._name_senders(plan, ids)
+        try:
+            self._give_server_ids(changed)
+            self._resolve_hops(changed, ids)
+            ids.servers, ids.hops = self._server_ids, self._hop_ids
+            half = encode(plan, ids, self._parts)
+            retired = self._retire(half, plan)
+            idle = 1 - self.half
+            self._write(idle, half)
+        except BaseException:
+            self._start_over()
+            raise
         self._switch(idle)
-        self._forget_names(plan, retired)
+        self._forget(plan, retired)
         self._publish_addresses(plan, ids)
+        self._published = plan
 
     def roll_back(self, half: int) -> None:
         """Let packets read the half they read before a publication that could not be completed."""
         self._switch(half)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Take nothing for known of what was published: a publication ended half-way."""
+        self._published, self._addresses = None, None
+        self._parts.forget()
+        self._server_ids = self._read_server_ids()
 
     def _switch(self, half: int) -> None:
         self.live["half"] = half
         grace_period()
 
-    def _give_server_ids(self, plan: Plan, ids: Ids) -> None:
-        known = self.server_ids()
+    def _changed(self, plan: Plan, ids: Ids) -> list[PlannedService]:
+        """The services that are other objects than were published, or all if the legs are others."""
+        if self._published is None or self._published.legs != plan.legs:
+            self._parts.forget()
+        return [service for service in plan.services if not self._parts.known(service, ids.surroundings())]
+
+    def _name_senders(self, plan: Plan, ids: Ids) -> None:
+        """Give an id to every name that a rule has."""
+        for rule in plan.rules:
+            name = rule.source_real_server
+            if name is not None and name != ANY_REAL_SERVER:
+                ids.boxes.setdefault(name, self.boxes.id_of(name))
+
+    def _give_server_ids(self, services: list[PlannedService]) -> None:
+        known = self._server_ids
+        fresh = [
+            (s.label, server.name) for s in services for server in s.servers if (s.label, server.name) not in known
+        ]
+        if not fresh:
+            return
         taken = set(known.values())
         free = (i for i in range(abi.limit("MAX_SERVERS")) if i not in taken)
-        for service in plan.services:
-            for server in service.servers:
-                key = (service.label, server.name)
-                if key not in known:
-                    known[key] = next(free)
-                    self.server_loads[known[key] : known[key] + 1] = 0
-                ids.servers[key] = known[key]
+        for key in fresh:
+            id_ = next(free, None)
+            if id_ is None:
+                raise DataPlaneError(
+                    f"can't add real server '{key[1]}' to {key[0]}: all {len(known)} ids are taken",
+                    "remove some, or wait until the connections of removed ones are over",
+                )
+            known[key] = id_
+            self.server_loads[id_ : id_ + 1] = 0
 
-    def _resolve_hops(self, plan: Plan, ids: Ids) -> None:
-        servers = self.servers
-        for service in plan.services:
+    def _resolve_hops(self, services: list[PlannedService], ids: Ids) -> None:
+        current = np.where(self.servers["box"], self.servers["hop"], 0).tolist()
+        resolved: dict[tuple[int, str, str, str], int] = {}
+        for service in services:
             for server in service.servers:
                 key = (service.label, server.name)
-                current = int(servers["hop"][ids.servers[key]]) if servers["box"][ids.servers[key]] else 0
+                hop_id = current[self._server_ids[key]]
                 if server.mac is not None:
-                    target = abi.target_word(ids.legs[server.leg], server.mac)
-                    current = self.hops.resolve(current, target, ids.boxes[server.name], server.address)
-                ids.hops[key] = current
+                    wanted = (hop_id, server.leg, server.mac, server.name)
+                    if wanted not in resolved:
+                        target = abi.target_word(ids.legs[server.leg], server.mac)
+                        resolved[wanted] = self.hops.resolve(hop_id, target, ids.boxes[server.name], server.address)
+                    hop_id = resolved[wanted]
+                self._hop_ids[key] = hop_id
 
-    def _retire(self, half: Half, ids: Ids) -> set[int]:
+    def _retire(self, half: Half, plan: Plan) -> list[tuple[str, str]]:
         """Keep servers that are out of the plan but have connections; tell which are to be forgotten."""
-        forgotten = set()
+        forgotten = []
         servers = self.servers
-        for server_id in set(self.server_ids().values()) - set(ids.servers.values()):
-            load = self.server_loads[server_id]
+        self._retired = self._absent(plan)
+        for key in self._retired:
+            id_ = self._server_ids[key]
+            load = self.server_loads[id_]
             if load["active"] or load["inactive"] or load["persistent"]:
-                half.servers[server_id] = servers[server_id]
-                half.servers["flags"][server_id] = abi.enum("server_flag")["SERVER_RETIRED"]
+                half.servers[id_] = servers[id_]
+                half.servers["flags"][id_] = abi.enum("server_flag")["SERVER_RETIRED"]
             else:
-                forgotten.add(server_id)
+                forgotten.append(key)
         return forgotten
+
+    def _absent(self, plan: Plan) -> set[tuple[str, str]]:
+        """Servers that have an id and are not in the plan."""
+        planned = {service.label: service for service in plan.services}
+        if self._published is None:
+            present = {(service.label, server.name) for service in plan.services for server in service.servers}
+            return self._server_ids.keys() - present
+        absent = set(self._retired)
+        for was in self._published.services:
+            service = planned.get(was.label)
+            if service is not was:
+                absent.update((was.label, server.name) for server in was.servers)
+        before = {service.label: service for service in self._published.services}
+        for service in plan.services:
+            if before.get(service.label) is not service:
+                absent.difference_update((service.label, server.name) for server in service.servers)
+        return absent
 
     def _write(self, idle: int, half: Half) -> None:
         for name, view in self._halves.items():
-            view[idle] = getattr(half, name)
+            written = getattr(half, name)
+            view[idle, : len(written)] = written
         self.rulesets[idle] = half.ruleset[0]
 
-    def _forget_names(self, plan: Plan, forgotten: set[int]) -> None:
+    def _forget(self, plan: Plan, forgotten: list[tuple[str, str]]) -> None:
+        """Give the ids of servers back, and those of names that nothing has any more."""
         if not forgotten:
             return
+        for key in forgotten:
+            del self._server_ids[key]
+            self._hop_ids.pop(key, None)
+        self._retired.difference_update(forgotten)
         servers = self.servers
         listed = np.flatnonzero(servers["box"])
-        services = {self.services.name_of(int(i)) for i in servers["service"][listed]}
-        boxes = {self.boxes.name_of(int(i)) for i in servers["box"][listed]}
+        services = {self.services.name_of(i) for i in np.unique(servers["service"][listed]).tolist()}
+        boxes = {self.boxes.name_of(i) for i in np.unique(servers["box"][listed]).tolist()}
         for name in set(self.services.names()) - services - {service.label for service in plan.services}:
             self.services.forget(name)
         for name in set(self.boxes.names()) - boxes:
@@ -165,6 +244,10 @@ class Publisher:
             self.boxes.forget(name)
 
     def _publish_addresses(self, plan: Plan, ids: Ids) -> None:
+        made_from = (plan.server_addresses, plan.local)
+        if made_from == self._addresses:
+            return
+        self._addresses = made_from
         key_type, one = abi.types().struct("server_address"), np.zeros(1, abi.types().struct("server_address"))
         wanted: dict[bytes, bytes] = {}
         for zone, address, service, server in plan.server_addresses:

@@ -26,7 +26,7 @@ from lasthop.model.director import DEFAULT_CONNECTIONS
 from lasthop.model.edit import EditReport
 from lasthop.model.status import StatusReport
 from lasthop.network.interface import Observation
-from lasthop.policy.compile import addresses_to_resolve, compile_plan
+from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
 from lasthop.policy.refresh import refresh
 
@@ -74,8 +74,8 @@ class Director:
         self._dataplane = dataplane
         self._default_connections = default_connections
         self._journal = journal
-        self._observation = Observation()
-        """The last one."""
+        self._surroundings = surroundings_of(Observation())
+        self._compiler = Compiler()
         self._plan: Plan | None = None
         self._size: TableSize | None = None
         self._noted: dict[str, str] = {}
@@ -148,7 +148,8 @@ class Director:
         live, (_, size) = self._live, self._ready()
         given = parse(text, file, self._default_connections)
         require_same_director(self._configuration, given, file)
-        plan = compile_plan(given, surroundings_of(self._observation))
+        compiler = Compiler() if dry_run else self._compiler
+        plan = compiler.plan(given, self._surroundings)
         changes = difference(self._configuration, given)
         if given.director.connections != self._configuration.director.connections:
             require_room(size, live.resizing, given.director.connections)
@@ -174,7 +175,7 @@ class Director:
         """See Operations.edit."""
         self._ready()
         after = edited(self._configuration, edits)
-        self._publish(compile_plan(after, surroundings_of(self._observation)))
+        self._publish(self._compiler.plan(after, self._surroundings))
         self._configuration = after
         self._note("plan", "")
         problem = self._keep(lambda journal: journal.append(edits, after))
@@ -261,11 +262,10 @@ class Director:
         return self._size.maximum != wanted
 
     def _reconcile(self, observation: Observation) -> None:
-        self._observation = observation
-        surroundings = surroundings_of(observation)
+        self._surroundings = surroundings = surroundings_of(observation)
         self._missing = frozenset(leg.interface for leg in self._configuration.legs) - surroundings.links.keys()
         try:
-            plan = compile_plan(self._configuration, surroundings)
+            plan = self._compiler.plan(self._configuration, surroundings)
         except NetworkError:
             if self._plan is not None:
                 self._publish(refresh(self._plan, surroundings))
@@ -276,8 +276,9 @@ class Director:
         self._live.publish(plan)
         if self._plan is not None:
             _log_changes(self._plan, plan)
+        if self._plan is None or (plan.server_addresses, plan.legs) != (self._plan.server_addresses, self._plan.legs):
+            self.wanted = addresses_to_resolve(plan)
         self._plan = plan
-        self.wanted = addresses_to_resolve(plan)
 
     def _keep(self, write: Callable[[Journal], None]) -> str:
         """Have the journal write; what it says if it can't, which `status` tells too."""
@@ -321,10 +322,17 @@ def _log_changes(before: Plan, after: Plan) -> None:
     for leg in after.legs:
         if legs.get(leg.name, leg.up) != leg.up:
             _log.warning("leg %s (%s) is %s", leg.name, leg.interface, "up" if leg.up else "down")
-    macs = {(service.label, server.name): server.mac for service in before.services for server in service.servers}
-    for service in after.services:
+    known = {service.label: service for service in before.services}
+    changed = [service for service in after.services if known.get(service.label) is not service]
+    macs = {
+        (service.label, server.name): server.mac
+        for service in changed
+        if service.label in known
+        for server in known[service.label].servers
+    }
+    for service in changed:
         for server in service.servers:
-            was = macs.get((service.label, server.name))
+            was = macs.get((service.label, server.name), server.mac)
             if was != server.mac:
                 _log.warning(
                     "real server %s of %s: MAC address %s, was %s",

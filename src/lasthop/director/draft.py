@@ -26,6 +26,7 @@ class Draft:
         self.services: dict[str, Service] = {service.label: service for service in configuration.services}
         """By label; of a service in `_servers` the real servers are those there."""
         self._servers: dict[str, dict[Address, RealServer]] = {}
+        self._taken: dict[str, set[str]] = {}
 
     def servers(self, label: str) -> dict[Address, RealServer]:
         """The real servers of a service by address, to be changed in place."""
@@ -40,10 +41,18 @@ class Draft:
         found = self._servers.get(label)
         return self.services[label].real_servers if found is None else found.values()
 
+    def taken(self, label: str) -> set[str]:
+        """The names that a service's real servers have. Whoever adds or removes one changes this too."""
+        found = self._taken.get(label)
+        if found is None:
+            found = self._taken[label] = {server.name for server in self.listed(label)}
+        return found
+
     def drop(self, label: str) -> None:
         """Remove a service."""
         del self.services[label]
         self._servers.pop(label, None)
+        self._taken.pop(label, None)
 
     @cached_property
     def names(self) -> dict[Address, str]:

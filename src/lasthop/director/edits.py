@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 MAX_MARK = 2**32 - 1
 MAX_WEIGHT = 65_535
 MAX_TIMEOUT_S = 31_536_000
+REMEMBERED_ADDRESSES = 8192
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 
@@ -193,20 +195,23 @@ def _new_server(draft: Draft, edit: ServerEdit, address: Address) -> RealServer:
         name = draft.names[address] = edit.name or str(address)
         with _in_words(f"real server name '{name}'"):
             values.server_name(name)
-    if any(other.name == name for other in draft.listed(edit.service)):
+    if name in draft.taken(edit.service):
         raise EditError(
             f"service {edit.service} has a real server '{name}' of another address already",
             "a name is one box: give this one another name",
             "server_exists",
         )
+    draft.taken(edit.service).add(name)
     return RealServer(name, address)
 
 
 def _delete_server(draft: Draft, edit: DeleteServer) -> None:
     if edit.service not in draft.services:
         raise _no_such_service(edit.service)
-    if draft.servers(edit.service).pop(_address(edit.address), None) is None:
+    removed = draft.servers(edit.service).pop(_address(edit.address), None)
+    if removed is None:
         raise _no_such_server(edit.service, edit.address)
+    draft.taken(edit.service).discard(removed.name)
 
 
 def _weigh(draft: Draft, edit: Weigh) -> None:
@@ -294,6 +299,7 @@ def _require_thresholds(edit: ServerEdit) -> None:
         )
 
 
+@lru_cache(maxsize=REMEMBERED_ADDRESSES)
 def _address(text: str) -> Address:
     try:
         return values.address(text)

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 #: Layout of the state file.
 VERSION = 1
 #: Bytes of edits after which the file is written anew, with what came of them.
-COMPACT_BYTES = 4 << 20
+COMPACT_BYTES = 32 << 20
 
 EDITS: TypeAdapter[list[Edit]] = TypeAdapter(list[Annotated[Edit, Field(discriminator="kind")]])
 

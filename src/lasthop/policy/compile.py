@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lasthop.errors import DirectorError, NetworkError
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.policy.limits import MAX_RULES
-from lasthop.policy.placement import place_services, plan_legs
+from lasthop.policy.placement import Ground, plan_legs, require_one_identity
 from lasthop.policy.plan import Plan, PlannedServer, PlannedService
 from lasthop.policy.rules import expand, rule_count
 from lasthop.policy.schedulers import SCHEDULERS, rendezvous
@@ -37,20 +37,106 @@ def compile_plan(configuration: Configuration, surroundings: Surroundings) -> Pl
     Raises NetworkError where the configuration does not fit the machine (no such interface, a real server on no leg,
     a service in two zones), DirectorError where it makes more rules than the data plane holds.
     """
-    legs = plan_legs(configuration.legs, surroundings)
-    placements = place_services(configuration.services, legs, surroundings)
-    return Plan(
-        legs=tuple(legs.values()),
-        rules=_plan_rules(configuration, placements, legs),
-        services=tuple(
-            _plan_service(service, placement, surroundings)
+    return Compiler().plan(configuration, surroundings)
+
+
+class Compiler:
+    """Compiles one configuration after the other; what does not change is not made again, and stays the same object."""
+
+    def __init__(self) -> None:
+        self._surroundings: Surroundings | None = None
+        self._legs: Legs = {}
+        self._services: dict[str, tuple[Service, Placement, PlannedService]] = {}
+        self._rules: tuple[object, tuple[PlannedRule, ...]] = (None, ())
+        self._plan: Plan | None = None
+
+    def plan(self, configuration: Configuration, surroundings: Surroundings) -> Plan:
+        """See `compile_plan`. If it raises, nothing is remembered of it."""
+        legs = plan_legs(configuration.legs, surroundings)
+        seen = self._surroundings
+        placed_alike = seen is not None and legs == self._legs and surroundings.links == seen.links
+        known = self._services if placed_alike else {}
+        ground = Ground(legs, surroundings)
+        placements = [
+            _placed_again(service, known.get(service.label)) or ground.place(service)
+            for service in configuration.services
+        ]
+        moved = not known or _moved(configuration.services, placements, known)
+        if moved:
+            require_one_identity(placements)
+        resolved_alike = bool(known) and seen is not None and surroundings.neighbours == seen.neighbours
+        services = {
+            service.label: (
+                service,
+                placement,
+                _planned_again(service, known.get(service.label), resolved_alike=resolved_alike)
+                or _plan_service(service, placement, surroundings),
+            )
             for service, placement in zip(configuration.services, placements, strict=True)
-        ),
-        local=surroundings.local,
-        server_addresses=_plan_server_addresses(configuration.services, placements),
-        timeouts=configuration.director.timeouts,
-        neighbours=_plan_neighbours(legs, surroundings),
-    )
+        }
+        before = None if moved else self._plan
+        plan = Plan(
+            legs=tuple(legs.values()),
+            rules=self._planned_rules(configuration, placements, legs, again=not moved),
+            services=tuple(planned for _, _, planned in services.values()),
+            local=surroundings.local,
+            server_addresses=before.server_addresses
+            if before
+            else _plan_server_addresses(configuration.services, placements),
+            timeouts=configuration.director.timeouts,
+            neighbours=self._plan.neighbours if self._plan and resolved_alike else _plan_neighbours(legs, surroundings),
+        )
+        self._surroundings, self._legs, self._services, self._plan = surroundings, legs, services, plan
+        return plan
+
+    def _planned_rules(
+        self, configuration: Configuration, placements: Sequence[Placement], legs: Legs, *, again: bool
+    ) -> tuple[PlannedRule, ...]:
+        made_from = (configuration.pass_rules, [(service.label, service.matches) for service in configuration.services])
+        if not again or self._rules[0] != made_from:
+            self._rules = (made_from, _plan_rules(configuration, placements, legs))
+        return self._rules[1]
+
+
+def _placed_again(service: Service, known: tuple[Service, Placement, PlannedService] | None) -> Placement | None:
+    """Return the placement of a service whose real servers are where they were, None for another."""
+    if known is None:
+        return None
+    was, placement, _ = known
+    if service is was:
+        return placement
+    if service.matches != was.matches or len(service.real_servers) != len(placement):
+        return None
+    if any(
+        (new.name, new.address, new.leg) != (old.name, old.address, old.leg)
+        for new, old in zip(service.real_servers, was.real_servers, strict=True)
+    ):
+        return None
+    return tuple((server, leg) for server, (_, leg) in zip(service.real_servers, placement, strict=True))
+
+
+def _moved(
+    services: Sequence[Service],
+    placements: Sequence[Placement],
+    known: dict[str, tuple[Service, Placement, PlannedService]],
+) -> bool:
+    """Whether any real server came, went, or is another box or elsewhere."""
+    if len(services) != len(known):
+        return True
+    for (label, (was, placement, _)), service, now in zip(known.items(), services, placements, strict=True):
+        if service is was:
+            continue
+        if service.label != label or [(s.name, s.address, leg.name) for s, leg in now] != [
+            (s.name, s.address, leg.name) for s, leg in placement
+        ]:
+            return True
+    return False
+
+
+def _planned_again(
+    service: Service, known: tuple[Service, Placement, PlannedService] | None, *, resolved_alike: bool
+) -> PlannedService | None:
+    return known[2] if known is not None and resolved_alike and known[0] is service else None
 
 
 def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
@@ -119,9 +205,12 @@ def _matches(
         for match in pass_rule.matches:
             yield match, None
     for service, placement in zip(configuration.services, placements, strict=True):
+        if not placement:
+            continue  # its zone is not known: nothing can be sent anywhere
         zone = placement[0][1].zone
         for match in service.matches:
-            _require_source_in_zone(service, match, zone, placements)
+            if match.source_real_servers:
+                _require_source_in_zone(service, match, zone, placements)
             yield _held_to_zone(match, zone, legs), service.label
 
 

@@ -16,7 +16,7 @@ MAX_RULES = 4096
 """Pass rules and mark rules together, after every list in a match is multiplied out."""
 MAX_SERVICES = 1024
 MAX_SERVERS_PER_SERVICE = 256
-MAX_SERVERS = 8192
+MAX_SERVERS = 65_535
 """Real servers of all services together; a box counts once per service."""
 REPLACE_IDLE_S = 900
 """An assured connection that is idle for longer may give way to a new one where the table is full; one that LVS would

@@ -11,7 +11,7 @@ from lasthop.errors import NetworkError
 from lasthop.policy.plan import PlannedLeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import Address, RealServer
@@ -72,51 +72,56 @@ def _interfaces(surroundings: Surroundings) -> str:
     return f"{shown} ..." if len(names) > SHOWN_INTERFACES else shown
 
 
-def place_services(services: Iterable[Service], legs: Legs, surroundings: Surroundings) -> list[Placement]:
-    """Find the leg of each real server of each service.
+class Ground:
+    """Where real servers can be: legs, and the addresses seen on them. An address is looked for once."""
 
-    Raises NetworkError if one is on no leg or on several, if a service reaches into two zones, or if a name and an
-    address within one zone do not belong together.
-    """
-    placements = [
-        tuple((server, _leg_of(server, service, legs, surroundings)) for server in service.real_servers)
-        for service in services
-    ]
-    for service, placement in zip(services, placements, strict=True):
-        _require_one_zone(service, placement, legs)
-    _require_one_identity(placements)
-    return placements
+    def __init__(self, legs: Legs, surroundings: Surroundings) -> None:
+        self._legs = legs
+        self._surroundings = surroundings
+        self._own = {interface.ip for link in surroundings.links.values() for interface in link.addresses}
+        self._found: dict[tuple[Address, frozenset[str]], list[PlannedLeg]] = {}
+
+    def place(self, service: Service) -> Placement:
+        """Find the leg of each real server of a service.
+
+        Raises NetworkError if one is on no leg or on several, or if the service reaches into two zones.
+        """
+        zones = frozenset(self._legs[name].zone for match in service.matches for name in match.legs)
+        placement = tuple((server, self._leg_of(server, service, zones)) for server in service.real_servers)
+        _require_one_zone(service, placement, self._legs)
+        return placement
+
+    def _leg_of(self, server: RealServer, service: Service, zones: frozenset[str]) -> PlannedLeg:
+        if server.address in self._own:
+            raise NetworkError(
+                f"{_in_words(server, service)} is an address of this machine", "give the address of the box itself"
+            )
+        if server.leg is not None:
+            return self._legs[server.leg]
+        candidates = self._found.get((server.address, zones))
+        if candidates is None:
+            groups = self._in_reach(zones)
+            candidates = self._found[server.address, zones] = _closest(server.address, groups, self._surroundings)
+        if len(candidates) == 1:
+            return candidates[0]
+        what = _in_words(server, service)
+        if candidates:
+            names = " and ".join(f"'{leg.name}'" for leg in candidates)
+            raise NetworkError(f"{what} is on legs {names} alike", f'give it leg = "{candidates[0].name}" or another')
+        example = next(iter(self._legs.values()))
+        raise NetworkError(
+            f"{what} is on no leg",
+            f'give it leg = "{example.name}" (or another leg) or add an address of its subnet to a leg\'s interface, '
+            f"as with: ip address add ADDRESS/PREFIX dev {example.interface}",
+        )
+
+    def _in_reach(self, zones: frozenset[str]) -> list[Legs]:
+        """Return the legs of the zones that a service's matches name, then all: the first that fit are taken."""
+        return [{name: leg for name, leg in self._legs.items() if leg.zone in zones}, self._legs]
 
 
-def _leg_of(server: RealServer, service: Service, legs: Legs, surroundings: Surroundings) -> PlannedLeg:
-    what = f"real server '{server.name}' {server.address} of service {service.label}"
-    if _is_local(server.address, surroundings.links):
-        raise NetworkError(f"{what} is an address of this machine", "give the address of the box itself")
-    if server.leg is not None:
-        return legs[server.leg]
-    candidates = _closest(server.address, _legs_in_reach(service, legs), surroundings)
-    if len(candidates) == 1:
-        return candidates[0]
-    if candidates:
-        names = " and ".join(f"'{leg.name}'" for leg in candidates)
-        raise NetworkError(f"{what} is on legs {names} alike", f'give it leg = "{candidates[0].name}" or another')
-    example = next(iter(legs.values()))
-    raise NetworkError(
-        f"{what} is on no leg",
-        f'give it leg = "{example.name}" (or another leg) or add an address of its subnet to a leg\'s interface, '
-        f"as with: ip address add ADDRESS/PREFIX dev {example.interface}",
-    )
-
-
-def _is_local(address: Address, links: Mapping[str, SeenLink]) -> bool:
-    return any(address == interface.ip for link in links.values() for interface in link.addresses)
-
-
-def _legs_in_reach(service: Service, legs: Legs) -> list[Legs]:
-    """Return the legs of the zones that the service's matches name, then all: the first that fit are taken."""
-    zones = {legs[name].zone for match in service.matches for name in match.legs}
-    named = {name: leg for name, leg in legs.items() if leg.zone in zones}
-    return [named, legs]
+def _in_words(server: RealServer, service: Service) -> str:
+    return f"real server '{server.name}' {server.address} of service {service.label}"
 
 
 def _closest(address: Address, groups: Sequence[Legs], surroundings: Surroundings) -> list[PlannedLeg]:
@@ -140,6 +145,8 @@ def _closest(address: Address, groups: Sequence[Legs], surroundings: Surrounding
 
 
 def _require_one_zone(service: Service, placement: Placement, legs: Legs) -> None:
+    if not placement:
+        return
     server, leg = placement[0]
     for other, other_leg in placement[1:]:
         if other_leg.zone != leg.zone:
@@ -157,8 +164,8 @@ def _require_one_zone(service: Service, placement: Placement, legs: Legs) -> Non
             )
 
 
-def _require_one_identity(placements: Iterable[Placement]) -> None:
-    """Within a zone a name is one box: one address, one leg; and an address is one name."""
+def require_one_identity(placements: Iterable[Placement]) -> None:
+    """Raise NetworkError unless within a zone a name is one box (one address, one leg), and an address is one name."""
     names: dict[tuple[str, str], tuple[Address, str]] = {}
     addresses: dict[tuple[str, Address], str] = {}
     for server, leg in (placed for placement in placements for placed in placement):

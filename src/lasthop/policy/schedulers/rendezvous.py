@@ -32,6 +32,9 @@ TABLE_SIZE = 1021
 #: Names whose scores are kept, 8 KiB each.
 REMEMBERED_NAMES = 2048
 
+#: Sets of names whose table is kept, 8 KiB each.
+REMEMBERED_SETS = 256
+
 #: splitmix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
@@ -64,8 +67,15 @@ def table(servers: Sequence[PlannedServer]) -> tuple[int, ...]:
         return ()
     # argmax takes the first of equals: in order of names, two directors agree even then.
     candidates.sort(key=lambda index: servers[index].name)
-    best = np.stack([scores(servers[index].name) for index in candidates]).argmax(axis=0)
+    best = _best(tuple(servers[index].name for index in candidates))
     return tuple(np.asarray(candidates)[best].tolist())
+
+
+@lru_cache(maxsize=REMEMBERED_SETS)
+def _best(names: tuple[str, ...]) -> NDArray[np.intp]:
+    """Return which of `names` has the highest score, for each slot. Many services have the same boxes."""
+    best: NDArray[np.intp] = np.stack([scores(name) for name in names]).argmax(axis=0)
+    return best
 
 
 RENDEZVOUS = Scheduler(name="rendezvous", choice=Choice.BY_RENDEZVOUS)
