@@ -47,7 +47,7 @@ def add_edits(app: FastAPI, operations: Operations) -> None:
         document["components"]["schemas"].update(parts)
         return document
 
-    app.openapi = with_parts  # type: ignore[method-assign]
+    app.openapi = with_parts  # type: ignore[method-assign]  # FastAPI documents that one may
 
     @app.post(
         "/v1/edit",

@@ -1,30 +1,25 @@
 """The director: the one owner of desired and observed state.
 
 Owns the step observation -> plan -> publish, and what is desired. Decisions are in `lasthop.policy`,
-the kernel is behind `DataPlane`; `lasthop.director.watch` brings observations, reports are worded in
-`lasthop.director.reports`.
+the kernel is behind `DataPlane`; `lasthop.director.watch` brings observations, what a director says of
+itself is in `lasthop.director.answers`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import platform
 import time
 from typing import TYPE_CHECKING
 
-from lasthop import __version__
 from lasthop.config import parse
-from lasthop.config.dump import dump
-from lasthop.director import reports
+from lasthop.director.answers import Answers
 from lasthop.director.changes import require_room, require_same_director, stranded
 from lasthop.director.edits import edited, warnings_of
 from lasthop.director.surroundings import surroundings_of
-from lasthop.errors import DirectorError, LasthopError, NetworkError
+from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS
 from lasthop.model.edit import EditReport
-from lasthop.model.status import StatusReport
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
@@ -36,13 +31,8 @@ if TYPE_CHECKING:
     from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.director.journal import Journal
     from lasthop.model.configuration import Configuration
-    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
-    from lasthop.model.counter import CounterReport
     from lasthop.model.edit import Edit
-    from lasthop.model.hop import HopReport
-    from lasthop.model.leg import LegReport
-    from lasthop.model.real_server import Address, ServerReport
-    from lasthop.model.service import ServiceReport
+    from lasthop.model.real_server import Address
     from lasthop.policy.plan import Plan
 
 _log = logging.getLogger(__name__)
@@ -51,7 +41,7 @@ _log = logging.getLogger(__name__)
 _RETRY_S = 30.0
 
 
-class Director:
+class Director(Answers):
     """Keeps a data plane as a configuration and the network say it shall be.
 
     `start` must succeed before anything else is called. Not thread-safe: one loop calls it.
@@ -69,27 +59,17 @@ class Director:
 
         `journal` keeps the edits that are made; without it a restart forgets them.
         """
-        self._configuration = configuration
-        self._file = file
-        self._dataplane = dataplane
+        super().__init__(configuration, file, dataplane)
         self._default_connections = default_connections
         self._journal = journal
         self._surroundings = surroundings_of(Observation())
         self._compiler = Compiler()
-        self._plan: Plan | None = None
-        self._size: TableSize | None = None
-        self._noted: dict[str, str] = {}
-        """Problem by what it is about."""
-        self._missing: frozenset[str] = frozenset()
-        self._started = time.monotonic()
         self._resize_at = 0.0
         """When the table may be resized: not at once again after it failed."""
-        self.detached = False
-        """True once `detach` took the data plane out: the process has nothing left to do."""
         self.on_detached: Callable[[], None] = lambda: None
         """Called by `detach`."""
         self.on_applied: Callable[[], None] = lambda: None
-        """Called when `apply` changed what is wanted."""
+        """Called when what is wanted was changed, by a file or by an edit."""
         self.wanted: frozenset[tuple[int, Address]] = frozenset()
         """The (ifindex, address) pairs whose MAC addresses are needed."""
 
@@ -183,61 +163,6 @@ class Director:
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
         return EditReport(director=after.director.name, warnings=warnings)
 
-    def dump(self) -> str:
-        """See Operations.dump."""
-        return dump(self._configuration)
-
-    def status(self) -> StatusReport:
-        """See Operations.status."""
-        plan, _ = self._ready()
-        self._size = size = self._live.sweep()
-        counters = self._live.counters()
-        return StatusReport(
-            director=self._configuration.director.name,
-            version=__version__,
-            pid=os.getpid(),
-            uptime_s=round(time.monotonic() - self._started, 1),
-            kernel=platform.release(),
-            configuration=self._file,
-            legs=len(plan.legs),
-            legs_up=sum(leg.up for leg in plan.legs),
-            services=len(plan.services),
-            real_servers=len({server.name for service in plan.services for server in service.servers}),
-            unresolved=reports.unresolved(plan),
-            connections=size.connections,
-            connections_max=size.maximum,
-            assured=size.assured,
-            hops=len(self._live.hops()),
-            unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
-            problems=[*self._noted.values(), *reports.problems(plan)],
-            notes=reports.notes(self._live.resizing),
-        )
-
-    def legs(self) -> list[LegReport]:
-        """See Operations.legs."""
-        plan, _ = self._ready()
-        return reports.leg_reports(plan, self._live.attachments(), self._live.hops(), self._missing)
-
-    def services(self) -> list[ServiceReport]:
-        """See Operations.services."""
-        return reports.service_reports(self._ready()[0], self._live.load())
-
-    def servers(self) -> list[ServerReport]:
-        """See Operations.servers."""
-        return reports.server_reports(self._ready()[0], self._live.load())
-
-    def connections(self, query: ConnectionQuery) -> ConnectionPage:
-        """See Operations.connections."""
-        return self._live.connections(query)
-
-    def hops(self) -> list[HopReport]:
-        """See Operations.hops."""
-        return self._live.hops()
-
-    def counters(self) -> list[CounterReport]:
-        """See Operations.counters."""
-        return self._live.counters()
-
     def detach(self) -> None:
         """See Operations.detach."""
         self._live.detach()
@@ -290,30 +215,6 @@ class Director:
             problem = str(error)
         self._note("state file", problem)
         return problem
-
-    def _note(self, about: str, problem: str) -> None:
-        before = self._noted.pop(about, "")
-        if problem:
-            self._noted[about] = problem
-        if problem and problem != before:
-            _log.error("%s", problem)
-        if before and not problem:
-            _log.info("mended: %s", before)
-
-    @property
-    def _live(self) -> DataPlane:
-        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' now."""
-        if self.detached:
-            name = self._configuration.director.name
-            raise DirectorError(
-                f"director '{name}' has detached and is ending", "start it again with: lasthop run FILE"
-            )
-        return self._dataplane
-
-    def _ready(self) -> tuple[Plan, TableSize]:
-        if self._plan is None or self._size is None:
-            raise LasthopError("the director has not started", "wait until it has published its configuration")
-        return self._plan, self._size
 
 
 def _log_changes(before: Plan, after: Plan) -> None:

@@ -1,0 +1,128 @@
+"""What a director answers: configuration, plan, data plane and table as reports.
+
+Owns what is known at a moment, and the questions about it. Nothing here changes what is desired or published;
+`lasthop.director.director` does. Reports are worded in `lasthop.director.reports`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from typing import TYPE_CHECKING
+
+from lasthop import __version__
+from lasthop.config.dump import dump
+from lasthop.director import reports
+from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.status import StatusReport
+
+if TYPE_CHECKING:
+    from lasthop.dataplane.interface import DataPlane, TableSize
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
+    from lasthop.model.counter import CounterReport
+    from lasthop.model.hop import HopReport
+    from lasthop.model.leg import LegReport
+    from lasthop.model.real_server import ServerReport
+    from lasthop.model.service import ServiceReport
+    from lasthop.policy.plan import Plan
+
+_log = logging.getLogger(__name__)
+
+
+class Answers:
+    """A director as far as it can be asked."""
+
+    def __init__(self, configuration: Configuration, file: str, dataplane: DataPlane) -> None:
+        self._configuration = configuration
+        self._file = file
+        self._dataplane = dataplane
+        self._plan: Plan | None = None
+        self._size: TableSize | None = None
+        self._noted: dict[str, str] = {}
+        """Problem by what it is about."""
+        self._missing: frozenset[str] = frozenset()
+        self._started = time.monotonic()
+        self.detached = False
+        """True once `detach` took the data plane out: the process has nothing left to do."""
+
+    def dump(self) -> str:
+        """See Operations.dump."""
+        return dump(self._configuration)
+
+    def status(self) -> StatusReport:
+        """See Operations.status."""
+        plan, _ = self._ready()
+        self._size = size = self._live.sweep()
+        counters = self._live.counters()
+        return StatusReport(
+            director=self._configuration.director.name,
+            version=__version__,
+            pid=os.getpid(),
+            uptime_s=round(time.monotonic() - self._started, 1),
+            kernel=platform.release(),
+            configuration=self._file,
+            legs=len(plan.legs),
+            legs_up=sum(leg.up for leg in plan.legs),
+            services=len(plan.services),
+            real_servers=len({server.name for service in plan.services for server in service.servers}),
+            unresolved=reports.unresolved(plan),
+            connections=size.connections,
+            connections_max=size.maximum,
+            assured=size.assured,
+            hops=len(self._live.hops()),
+            unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
+            problems=[*self._noted.values(), *reports.problems(plan)],
+            notes=reports.notes(self._live.resizing),
+        )
+
+    def legs(self) -> list[LegReport]:
+        """See Operations.legs."""
+        plan, _ = self._ready()
+        return reports.leg_reports(plan, self._live.attachments(), self._live.hops(), self._missing)
+
+    def services(self) -> list[ServiceReport]:
+        """See Operations.services."""
+        return reports.service_reports(self._ready()[0], self._live.load())
+
+    def servers(self) -> list[ServerReport]:
+        """See Operations.servers."""
+        return reports.server_reports(self._ready()[0], self._live.load())
+
+    def connections(self, query: ConnectionQuery) -> ConnectionPage:
+        """See Operations.connections."""
+        return self._live.connections(query)
+
+    def hops(self) -> list[HopReport]:
+        """See Operations.hops."""
+        return self._live.hops()
+
+    def counters(self) -> list[CounterReport]:
+        """See Operations.counters."""
+        return self._live.counters()
+
+    def _note(self, about: str, problem: str) -> None:
+        before = self._noted.pop(about, "")
+        if problem:
+            self._noted[about] = problem
+        if problem and problem != before:
+            _log.error("%s", problem)
+        if before and not problem:
+            _log.info("mended: %s", before)
+
+    @property
+    def _live(self) -> DataPlane:
+        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' now."""
+        if self.detached:
+            name = self._configuration.director.name
+            raise DirectorError(
+                f"director '{name}' has detached and is ending", "start it again with: lasthop run FILE"
+            )
+        return self._dataplane
+
+    def _ready(self) -> tuple[Plan, TableSize]:
+        if self._plan is None or self._size is None:
+            raise LasthopError("the director has not started", "wait until it has published its configuration")
+        return self._plan, self._size
