@@ -26,8 +26,10 @@ enum limits {
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
 	FALLBACK_SLOTS = 1021,
-	HASH_BITS = 8, /* of a slot of the schedulers sh and dh */
-	WAYS = 16,     /* of a bucket of the connection table */
+	HASH_BITS = 8,	  /* of a slot of the schedulers sh and dh */
+	LOCALITY_SET = 8, /* servers of a destination, with lblcr; a power of two */
+	MAX_LOCALITIES = 65536,
+	WAYS = 16, /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
 
@@ -56,13 +58,14 @@ enum direction { REQUEST, RESPONSE, DIRECTIONS };
 
 /* Flags of a connection, in its word. */
 enum connection_flag {
-	CONNECTION_LIVE = 1,	    /* without it and PENDING the entry is nobody's, whatever else it holds */
-	CONNECTION_FROM_LOW = 2,    /* the originator is the key's lower endpoint */
-	CONNECTION_REPLIED = 4,	    /* a response was seen (LVS: NOOUTPUT cleared) */
-	CONNECTION_ASSURED = 8,	    /* both directions seen; TCP: and ESTABLISHED reached */
-	CONNECTION_PERSISTENT = 16, /* counted as a child of a persistence template */
-	CONNECTION_PENDING = 32,    /* written, and not yet known to be the only one of its key */
-	CONNECTION_OVERFLOW = 64,   /* counted in table.overflowed: in its key's third or fourth bucket */
+	CONNECTION_LIVE = 1,	     /* without it and PENDING the entry is nobody's, whatever else it holds */
+	CONNECTION_FROM_LOW = 2,     /* the originator is the key's lower endpoint */
+	CONNECTION_REPLIED = 4,	     /* a response was seen (LVS: NOOUTPUT cleared) */
+	CONNECTION_ASSURED = 8,	     /* both directions seen; TCP: and ESTABLISHED reached */
+	CONNECTION_PERSISTENT = 16,  /* counted as a child of a persistence template */
+	CONNECTION_PENDING = 32,     /* written, and not yet known to be the only one of its key */
+	CONNECTION_OVERFLOW = 64,    /* counted in table.overflowed: in its key's third or fourth bucket */
+	CONNECTION_ONE_PACKET = 128, /* only while it is decided: there will be no entry */
 };
 
 /* Which connection table: during a resize there are two. */
@@ -95,6 +98,9 @@ enum choice {
 	BY_RENDEZVOUS,
 	BY_SOURCE,
 	BY_DESTINATION,
+	BY_PAIR,
+	BY_LOCALITY,
+	BY_LOCALITY_SET,
 };
 
 enum leg_flag {
@@ -105,10 +111,20 @@ enum leg_flag {
 
 enum service_flag {
 	SERVICE_EMPTY_TO_KERNEL = 1,
-	SERVICE_XDP = 2,	    /* every leg of its real servers transmits XDP frames */
-	SERVICE_RETIRED = 4,	    /* out of the configuration, kept for its live connections */
-	SERVICE_HASH_PORT = 8,	    /* BY_SOURCE: of address and port (LVS: sh-port) */
-	SERVICE_HASH_FALLBACK = 16, /* BY_SOURCE: further slots if this one's server takes none (LVS: sh-fallback) */
+	SERVICE_XDP = 2,	       /* every leg of its real servers transmits XDP frames */
+	SERVICE_RETIRED = 4,	       /* out of the configuration, kept for its live connections */
+	SERVICE_HASH_PORT = 8,	       /* BY_SOURCE: of address and port (LVS: sh-port) */
+	SERVICE_HASH_FALLBACK = 16,    /* BY_SOURCE: further slots if this one's server takes none (LVS: sh-fallback) */
+	SERVICE_ONE_PACKET = 32,       /* each UDP packet is scheduled by itself, and not remembered (LVS: ops) */
+	SERVICE_EXPIRE_QUIESCENT = 64, /* a template of a server of weight 0 binds nobody */
+};
+
+enum ruleset_flag {
+	RULESET_ADDRESSES = 1,	  /* there are services by address */
+	RULESET_STRICT_TCP = 2,	  /* TCP without an entry is dropped, unless it opens a connection */
+	RULESET_NO_REUSE = 4,	  /* a SYN begins nothing anew */
+	RULESET_REUSE_FIN = 8,	  /* a SYN begins anew what is in FIN_WAIT */
+	RULESET_EXPIRE_GONE = 16, /* a connection of a removed server ends at its next packet */
 };
 
 enum server_flag {
@@ -203,7 +219,9 @@ struct server_load {
 	__u32 inactive;
 	__u32 inactive_changes;
 	__u32 persistent;
-	__u32 reserved;
+	__u32 overloaded; /* upper was reached, and the connections did not come below lower since */
+	__u32 upper;	  /* the director's: thresholds of active and inactive connections, 0: none */
+	__u32 lower;
 };
 
 /* Rendezvous: the id of the server for each slot of the unordered address pair's hash. */
@@ -231,6 +249,8 @@ struct ruleset {
 	__u32 pass_count; /* the first rules are pass rules */
 	__u32 rule_count;
 	__u64 timeout_ns[STATE_COUNT];
+	__u32 flags; /* enum ruleset_flag */
+	__u32 reserved;
 	__u64 replace_idle_ns; /* an assured connection that is idle for longer may give way in a full bucket */
 };
 
@@ -246,6 +266,16 @@ struct live {
 struct local_key {
 	__u32 prefix_length;
 	__u8 address[16];
+};
+
+/* What a service by address takes. The half is part of it, so that one write switches these too. */
+struct virtual_address {
+	__u8 address[16];
+	__be16 port; /* 0: every port */
+	__u16 zone;
+	__u8 ip_proto;
+	__u8 half;
+	__u16 reserved;
 };
 
 struct server_address {
@@ -309,6 +339,15 @@ struct template {
 	__u64 expires_ns;
 	__u32 server; /* changed by compare-and-swap; SERVER_NONE: retired */
 	__u32 children;
+};
+
+/* Real servers that a destination has: one with lblc, a set with lblcr. */
+struct locality {
+	__u64 used_ns;
+	__u64 changed_ns; /* when the set changed last */
+	__u32 count;
+	__u16 server[LOCALITY_SET];
+	__u32 reserved;
 };
 
 struct name {

@@ -8,7 +8,9 @@
 static __always_inline void end(const struct packet *p, const struct connection *connection,
 				const struct ruleset *ruleset)
 {
-	__u32 event = expired(connection, ruleset, p->now_ns) ? EVENT_EXPIRED : EVENT_REUSED;
+	__u32 event = expired(connection, ruleset, p->now_ns) ? EVENT_EXPIRED
+		      : reused(p, ruleset)		      ? EVENT_REUSED
+							      : EVENT_SERVER_GONE;
 
 	if (!p->related && retire_found(p))
 		count(event);

@@ -132,12 +132,14 @@ __noinline __u32 assign(struct packet *p)
 	if (p->segment_length > service->mtu)
 		return KERNEL_TOO_BIG;
 	p->choice.prefix = service->persistence_prefix;
+	if (unlikely(service->flags & SERVICE_ONE_PACKET && p->ip_proto == IPPROTO_UDP))
+		p->choice.flags |= CONNECTION_ONE_PACKET;
 	if (!to_be_scheduled(p))
-		p->choice.server = choose_by_rendezvous(p, p->choice.service, service);
+		p->choice.server = choose_by_rendezvous(p, service);
 	else if (service->persistence_ns)
-		p->choice.server = schedule_persistent(p, p->choice.service, service);
+		p->choice.server = schedule_persistent(p, service);
 	else
-		p->choice.server = schedule(p, p->choice.service, service);
+		p->choice.server = schedule(p, service);
 	if (p->choice.server != SERVER_NONE)
 		return 0;
 	return service->flags & SERVICE_EMPTY_TO_KERNEL ? KERNEL_EMPTY : DROP_EMPTY;
@@ -154,7 +156,7 @@ static __always_inline __u32 remember(struct packet *p)
 {
 	__u32 last_hop;
 
-	if (stray(p))
+	if (stray(p) || p->choice.flags & CONNECTION_ONE_PACKET)
 		return TABLE_FULL;
 	last_hop = source_hop(p);
 	if (!last_hop) {
@@ -190,7 +192,7 @@ __noinline __u32 forward_stateless(struct packet *p)
 	if (p->choice.service < MAX_SERVICES) {
 		index = p->half * MAX_SERVICES + p->choice.service;
 		service = bpf_map_lookup_elem(&services, &index);
-		p->choice.server = service ? choose_by_rendezvous(p, p->choice.service, service) : SERVER_NONE;
+		p->choice.server = service ? choose_by_rendezvous(p, service) : SERVER_NONE;
 	}
 	reason = way_to_server(p);
 	if (reason)
@@ -211,7 +213,7 @@ static __always_inline __u32 forward_new(struct packet *p)
 		return reason;
 	if (insertion == CONTENDED)
 		return FIRST_ELSEWHERE;
-	if (insertion == INSERTED)
+	if (insertion == INSERTED || p->choice.flags & CONNECTION_ONE_PACKET)
 		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
 	return forward_stateless(p);
 }
@@ -235,6 +237,38 @@ static __always_inline __u32 addressed_server(const struct packet *p)
 	return id ? *id : SERVER_NONE;
 }
 
+/* The service by address that a packet is for goes to p->choice: exactly its port, or every port. True if there is one. */
+__noinline int match_address(struct packet *p, __u32 source_box)
+{
+	struct virtual_address key = {};
+	__u32 *id;
+
+	if (!p)
+		return 0;
+	store_v4(key.address, p->destination);
+	key.port = p->destination_port;
+	key.zone = p->key.zone;
+	key.ip_proto = p->ip_proto;
+	key.half = p->half;
+	id = bpf_map_lookup_elem(&virtual_addrs, &key);
+	if (!id) {
+		key.port = 0;
+		id = bpf_map_lookup_elem(&virtual_addrs, &key);
+	}
+	if (!id || p->related || serves(p->half, *id, source_box))
+		return 0;
+	p->choice.service = *id;
+	return 1;
+}
+
+/* Choose for a packet whose service is known: 0, or the reason why it goes nowhere. */
+static __always_inline __u32 assign_by(struct packet *p, const struct ruleset *ruleset)
+{
+	if (unlikely(ruleset->flags & RULESET_STRICT_TCP && p->ip_proto == IPPROTO_TCP && !p->opening && !p->related))
+		return DROP_MIDSTREAM;
+	return assign(p);
+}
+
 /* The service of a packet of no known connection, or the server it is for, goes to p->choice: 0, or the reason. */
 __noinline __u32 classify(struct packet *p)
 {
@@ -254,6 +288,8 @@ __noinline __u32 classify(struct packet *p)
 		source_box = source->box;
 	if (match_rules(p, 0, ruleset->pass_count, source_box))
 		return KERNEL_PASS_RULE;
+	if (unlikely(ruleset->flags & RULESET_ADDRESSES) && match_address(p, source_box))
+		return assign_by(p, ruleset);
 	if (is_local(p))
 		return KERNEL_LOCAL;
 	p->choice.server = addressed_server(p);
@@ -263,7 +299,7 @@ __noinline __u32 classify(struct packet *p)
 	}
 	if (!match_rules(p, ruleset->pass_count, ruleset->rule_count - ruleset->pass_count, source_box))
 		return KERNEL_NO_RULE;
-	return assign(p);
+	return assign_by(p, ruleset);
 }
 
 /* A packet of no known connection: rules, services, and last the kernel. */

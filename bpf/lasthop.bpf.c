@@ -27,6 +27,7 @@ const struct {
 	enum choice choice;
 	enum leg_flag leg_flag;
 	enum service_flag service_flag;
+	enum ruleset_flag ruleset_flag;
 	enum server_flag server_flag;
 	enum rule_value rule_value;
 	enum service_id service_id;

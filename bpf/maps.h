@@ -88,6 +88,9 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } local SEC(".maps");
 
+/* What a service by address takes -> service id. Director writes the half that is not live; read on a miss. */
+HASH_MAP(virtual_addrs, struct virtual_address, __u32, HALVES * MAX_SERVICES);
+
 /* (zone, address) -> server id for packets to a real server's own address. Read on a miss. */
 HASH_MAP(server_addrs, struct server_address, __u32, MAX_SERVERS);
 
@@ -116,6 +119,14 @@ struct {
 	__uint(max_entries, MAX_TEMPLATES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } templates SEC(".maps");
+
+/* (service, destination) -> its real servers, for lblc and lblcr; its key has the destination for a client. Packets write. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct template_key);
+	__type(value, struct locality);
+	__uint(max_entries, MAX_LOCALITIES);
+} localities SEC(".maps");
 
 /* ifindex -> XDP frames handed over. The tracepoint program writes; director reads. */
 HASH_MAP(xdp_sent, __u32, struct xdp_sent, 1024);

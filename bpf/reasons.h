@@ -41,6 +41,7 @@ enum reason {
 	DROP_NO_HOP,
 	DROP_LEG_DOWN,
 	DROP_CONTENDED,
+	DROP_MIDSTREAM,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_QUOTA,
@@ -55,6 +56,7 @@ enum reason {
 	EVENT_ASYMMETRIC,
 	EVENT_EXPIRED,
 	EVENT_REUSED,
+	EVENT_SERVER_GONE,
 	EVENT_XDP_REDIRECT_ERROR,
 	REASONS,
 };

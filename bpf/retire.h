@@ -57,10 +57,27 @@ static __always_inline void adjust_overflowed(__u32 flags, int by)
 		adjust(&shared->overflowed, by);
 }
 
+/* Whether a server with thresholds takes new connections, after one came or went (LVS: ip_vs_bind_dest, ip_vs_unbind_dest). */
+static __always_inline void judge_load(__u32 service, __u32 server, int by)
+{
+	struct server_load *load = service == SERVICE_NONE ? NULL : load_of(server);
+	__u32 total, upper;
+
+	if (!load || likely(!READ_ONCE(load->upper)))
+		return;
+	upper = load->upper;
+	total = READ_ONCE(load->active) + READ_ONCE(load->inactive);
+	if (by > 0 && total >= upper)
+		WRITE_ONCE(load->overloaded, 1);
+	if (by < 0 && (load->lower ? total < load->lower : (__u64)total * 4 < (__u64)upper * 3))
+		WRITE_ONCE(load->overloaded, 0);
+}
+
 /* Count a connection with this word in (1) or out (-1). */
 __noinline int count_connection(__u32 service, __u32 server, __u64 word, int by)
 {
 	adjust_load(service, server, WORD_STATE(word), by);
+	judge_load(service, server, by);
 	if (!(WORD_FLAGS(word) & CONNECTION_ASSURED))
 		adjust_unassured(service, by);
 	adjust_overflowed(WORD_FLAGS(word), by);

@@ -130,6 +130,8 @@ static __always_inline int repair_counters(const struct repair *request)
 		return 1;
 	adjust(&load->active, request->active);
 	adjust(&load->inactive, request->inactive);
+	judge_load(service, server, 1);
+	judge_load(service, server, -1);
 	adjust(&service_load->unassured, request->service_unassured);
 	adjust(&shared->unassured, request->unassured);
 	adjust(&shared->overflowed, request->overflowed);

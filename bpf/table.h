@@ -132,19 +132,33 @@ static __always_inline void track(const struct packet *p, struct connection *con
 }
 
 /* A SYN on a connection that is over is a new conversation on reused ports (LVS: conn_reuse_mode). */
-static __always_inline bool reused(const struct packet *p)
+static __always_inline bool reused(const struct packet *p, const struct ruleset *ruleset)
 {
 	__u32 state = WORD_STATE(p->word);
 
-	if (p->ip_proto != IPPROTO_TCP || !p->opening)
+	if (likely(p->ip_proto != IPPROTO_TCP || !p->opening) || ruleset->flags & RULESET_NO_REUSE)
 		return 0;
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE ||
-	       (state == STATE_FIN_WAIT && !(WORD_FLAGS(p->word) & CONNECTION_REPLIED));
+	       (state == STATE_FIN_WAIT &&
+		(ruleset->flags & RULESET_REUSE_FIN || !(WORD_FLAGS(p->word) & CONNECTION_REPLIED)));
+}
+
+/* Whether the real server of a connection was removed from its service (LVS: expire_nodest_conn). */
+static __always_inline bool server_gone(const struct packet *p, const struct connection *connection)
+{
+	__u32 id = READ_ONCE(connection->server), index = p->half * MAX_SERVERS + id;
+	struct server *server;
+
+	if (id == SERVER_NONE || READ_ONCE(connection->service) == SERVICE_NONE)
+		return 0;
+	server = bpf_map_lookup_elem(&servers, &index);
+	return server && (server->flags & SERVER_RETIRED || server->box == NO_BOX);
 }
 
 /* Whether a connection that was found has ended before this packet, which then belongs to a new one. */
 static __always_inline bool over(const struct packet *p, const struct connection *connection,
 				 const struct ruleset *ruleset)
 {
-	return expired(connection, ruleset, p->now_ns) || reused(p);
+	return expired(connection, ruleset, p->now_ns) || reused(p, ruleset) ||
+	       unlikely(ruleset->flags & RULESET_EXPIRE_GONE && server_gone(p, connection));
 }

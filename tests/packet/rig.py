@@ -43,7 +43,7 @@ _ARRAYS = (
     "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
     "server_census", "service_census", "leg_by_ifindex","zone_names", "leg_names", "box_names", "service_names",
 )  # fmt: skip
-_HASHES = ("leg_index", "own_macs", "hop_index", "local", "server_addrs", "templates")
+_HASHES = ("leg_index", "own_macs", "hop_index", "local", "server_addrs", "virtual_addrs", "localities", "templates")
 
 
 @dataclass(frozen=True, slots=True)

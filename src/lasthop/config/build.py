@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.model.configuration import Configuration
-from lasthop.model.director import PROFILES, Director, State, Timeouts
+from lasthop.model.director import PROFILES, Director, Settings, State, Timeouts
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
-from lasthop.model.rule import Match, PassRule
-from lasthop.model.service import Persistence, Service
+from lasthop.model.rule import MarkRule, Match, PassRule
+from lasthop.model.service import Persistence, Service, VirtualAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,11 +32,13 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             name=document.director.name,
             connections=connections if document.table.connections is None else document.table.connections,
             timeouts=_timeouts(document.timeouts),
+            settings=Settings(**document.lvs.model_dump()),
         ),
         legs=tuple(
             Leg(leg.name, leg.interface, leg.zone, leg.mode, _each_once(leg.virtual_macs)) for leg in document.leg
         ),
         services=tuple(_service(service) for service in document.service),
+        mark_rules=tuple(MarkRule(rule.mark, build_match(match)) for rule in document.mark for match in rule.match),
         pass_rules=tuple(PassRule(tuple(build_match(match) for match in rule.match)) for rule in document.pass_),
     )
 
@@ -55,16 +57,27 @@ def _timeouts(section: TimeoutsSection) -> Timeouts:
 def _service(section: ServiceSection) -> Service:
     persistence = section.persistence
     return Service(
-        mark=section.mark,
+        mark=section.mark or 0,
         matches=tuple(build_match(match) for match in section.match),
         real_servers=tuple(
-            RealServer(server.name, server.address, server.weight, server.leg) for server in section.real_server
+            RealServer(
+                server.name, server.address, server.weight, server.leg, server.upper_threshold, server.lower_threshold
+            )
+            for server in section.real_server
         ),
         scheduler=section.scheduler,
         scheduler_flags=_each_once(section.scheduler_flags),
-        persistence=Persistence(persistence.timeout, persistence.netmask) if persistence else None,
+        persistence=Persistence(persistence.timeout, persistence.netmask, persistence.prefix6) if persistence else None,
         when_empty=section.when_empty,
+        virtual_address=_virtual_address(section),
+        one_packet=section.one_packet,
     )
+
+
+def _virtual_address(section: ServiceSection) -> VirtualAddress | None:
+    if section.address is None or section.protocol is None or section.port is None:
+        return None
+    return VirtualAddress(section.protocol, section.address, section.port)
 
 
 def build_match(section: MatchSection) -> Match:

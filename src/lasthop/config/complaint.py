@@ -33,7 +33,7 @@ WRONG_KIND = {
 }
 
 #: Sections that are lists of tables: TOML writes them with two brackets.
-REPEATED = {("leg",), ("pass",), ("service",), ("service", "real_server")}
+REPEATED = {("leg",), ("mark",), ("pass",), ("service",), ("service", "real_server")}
 
 
 def findings(error: ValidationError, above: Place = ()) -> Iterator[Finding]:

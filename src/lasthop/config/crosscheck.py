@@ -11,6 +11,7 @@ from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING
 
+from lasthop.config.crosscheck_service import service_findings
 from lasthop.config.document import Finding, Place, Table, known_words, path, tables, text, texts
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.policy.limits import MAX_LEGS, MAX_RULES, MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES
@@ -31,6 +32,7 @@ def cross_check(document: Table) -> Iterator[Finding]:
         _leg_references(document),
         _ports(document),
         _marks(document),
+        service_findings(document),
         _scheduler_flags(document),
         _server_names(document),
         _source_real_servers(document),
@@ -225,7 +227,7 @@ def _too_many(place: Place, what: str, limit: int) -> Finding:
 
 
 def _matches(document: Table) -> Iterator[tuple[Place, Table]]:
-    for key in ("pass", "service"):
+    for key in ("pass", "service", "mark"):
         for index, entry in tables(document, key):
             for match_index, match in tables(entry, "match"):
                 yield (key, index, "match", match_index), match

@@ -30,6 +30,8 @@ SchedulerFlag = Annotated[str, PlainValidator(values.scheduler_flag)]
 ModeName = Annotated[Mode, Field(strict=False)]
 WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
 
+Mark = Annotated[int, Field(ge=1, le=4_294_967_295)]
+
 #: A second to a year.
 Seconds = Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)]
 
@@ -124,6 +126,7 @@ class PersistenceSection(Section):
 
     timeout: Seconds = _key("timeout = 360", default=360.0)
     netmask: Netmask = _key('netmask = "255.255.255.255"', default=32)
+    prefix6: int = _key("prefix6 = 128", default=128, ge=1, le=128)
 
 
 class RealServerSection(Section):
@@ -132,21 +135,41 @@ class RealServerSection(Section):
     name: ServerName = _key('name = "fw1"')
     address: Address = _key('address = "10.0.1.11"')
     weight: int = _key("weight = 1", default=1, ge=0, le=65535)
+    upper_threshold: int = _key("upper_threshold = 1000", default=0, ge=0, le=65535)
+    lower_threshold: int = _key("lower_threshold = 750", default=0, ge=0, le=65535)
     leg: str | None = _key('leg = "firewalls"', default=None)
 
 
 class ServiceSection(Section):
     """``[[service]]``."""
 
-    mark: int = _key("mark = 1", ge=1, le=4_294_967_295)
-    match: Matches = _key('match = [{ leg = "outside" }]')
+    mark: Mark | None = _key("mark = 1", default=None)
+    match: list[MatchSection] = _key('match = [{ leg = "outside" }]', default=[])
+    address: Address | None = _key('address = "203.0.113.80"', default=None)
+    protocol: Literal["tcp", "udp"] | None = _key('protocol = "tcp"', default=None)
+    port: int | None = _key("port = 80", default=None, ge=0, le=65535)
     scheduler: SchedulerName = _key('scheduler = "wlc"', default="wlc")
     scheduler_flags: list[SchedulerFlag] = _key('scheduler_flags = ["sh-port"]', default=[])
     persistence: PersistenceSection | None = _key("persistence = { timeout = 360 }", default=None)
+    one_packet: bool = _key("one_packet = true", default=False)
     when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
-    real_server: list[RealServerSection] = _key(
-        '[[service.real_server]] with name = "fw1" and address = "10.0.1.11"', min_length=1
-    )
+    real_server: list[RealServerSection] = _key('[[service.real_server]] with name = "fw1" and address = "10.0.1.11"')
+
+
+class MarkSection(Section):
+    """``[[mark]]``: a mark rule of its own."""
+
+    mark: Mark = _key("mark = 1")
+    match: Matches = _key('match = [{ protocol = "tcp", destination_port = 80 }]')
+
+
+class LvsSection(Section):
+    """``[lvs]``: what LVS has as net.ipv4.vs.*."""
+
+    expire_quiescent_template: bool = _key("expire_quiescent_template = true", default=True)
+    expire_nodest_conn: bool = _key("expire_nodest_conn = false", default=False)
+    conn_reuse_mode: Literal[0, 1, 2] = _key("conn_reuse_mode = 1", default=1)
+    sloppy_tcp: bool = _key("sloppy_tcp = true", default=True)
 
 
 class Document(Section):
@@ -154,13 +177,17 @@ class Document(Section):
 
     director: DirectorSection = _key('[director] with name = "lb1"')
     table: TableSection = _key("[table] with connections = 1_000_000", default=TableSection())
+    lvs: LvsSection = _key("[lvs] with conn_reuse_mode = 1", default=LvsSection())
     timeouts: TimeoutsSection = _key('[timeouts] with profile = "lvs"', default=TimeoutsSection())
     leg: list[LegSection] = _key('[[leg]] with name = "outside", interface = "eth0" and zone = "edge"', min_length=1)
     pass_: list[PassSection] = _key(
         '[[pass]] with match = [{ protocol = "tcp", destination_port = 179 }]', default=[], alias="pass"
     )
     service: list[ServiceSection] = _key(
-        '[[service]] with mark = 1, match = [{ leg = "outside" }] and [[service.real_server]]', min_length=1
+        '[[service]] with mark = 1, match = [{ leg = "outside" }] and [[service.real_server]]', default=[]
+    )
+    mark: list[MarkSection] = _key(
+        '[[mark]] with mark = 1 and match = [{ protocol = "tcp", destination_port = 80 }]', default=[]
     )
 
 
@@ -170,7 +197,10 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("director",): DirectorSection,
     ("table",): TableSection,
     ("timeouts",): TimeoutsSection,
+    ("lvs",): LvsSection,
     ("leg",): LegSection,
+    ("mark",): MarkSection,
+    ("mark", "match"): MatchSection,
     ("pass",): PassSection,
     ("pass", "match"): MatchSection,
     ("service",): ServiceSection,

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
     from lasthop.policy.plan import Plan, PlannedRule, PlannedService
 
-_SCHEDULER_FLAGS = {"sh-port": "SERVICE_HASH_PORT", "sh-fallback": "SERVICE_HASH_FALLBACK"}
+_SCHEDULER_FLAGS = {
+    "sh-port": "SERVICE_HASH_PORT",
+    "sh-fallback": "SERVICE_HASH_FALLBACK",
+    "mh-port": "SERVICE_HASH_PORT",
+    "mh-fallback": "SERVICE_HASH_FALLBACK",
+}
+_REUSE_FIN = 2
+_ANY_MTU = 65_535
 _NS = 1_000_000_000
 
 
@@ -152,8 +159,21 @@ def _ruleset(plan: Plan) -> NDArray[Any]:
     ruleset["rule_count"] = len(plan.rules)
     for state, seconds in plan.timeouts.seconds.items():
         ruleset["timeout_ns"][0, state] = int(seconds * _NS)
+    ruleset["flags"] = _ruleset_flags(plan)
     ruleset["replace_idle_ns"] = REPLACE_IDLE_S * _NS
     return ruleset
+
+
+def _ruleset_flags(plan: Plan) -> int:
+    flags, settings = abi.enum("ruleset_flag"), plan.settings
+    said = {
+        "RULESET_ADDRESSES": any(service.virtual_address for service in plan.services),
+        "RULESET_STRICT_TCP": not settings.sloppy_tcp,
+        "RULESET_NO_REUSE": settings.conn_reuse_mode == 0,
+        "RULESET_REUSE_FIN": settings.conn_reuse_mode == _REUSE_FIN,
+        "RULESET_EXPIRE_GONE": settings.expire_nodest_conn,
+    }
+    return sum(flags[name] for name, holds in said.items() if holds)
 
 
 def _rules(planned: Sequence[PlannedRule], ids: Ids) -> NDArray[Any]:
@@ -206,10 +226,12 @@ def _part(service: PlannedService, ids: Ids) -> Part:
         server.leg in ids.xdp_legs for server in service.servers
     ) * flags["SERVICE_XDP"]
     record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
+    record["flags"] |= service.one_packet * flags["SERVICE_ONE_PACKET"]
+    record["flags"] |= service.expire_quiescent_template * flags["SERVICE_EXPIRE_QUIESCENT"]
     record["server_count"], record["turn_count"] = len(server_ids), len(service.turns)
     record["fallback_count"] = len(service.fallback)
     record["persistence_prefix"] = service.persistence_prefix
-    record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=0)
+    record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=_ANY_MTU)
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
     return Part(
         service,

@@ -16,6 +16,7 @@ import numpy as np
 from lasthop.dataplane import abi
 from lasthop.dataplane.encode import Half, Ids, Parts, encode
 from lasthop.dataplane.identity import NameTable
+from lasthop.dataplane.virtual_addresses import VirtualAddresses
 from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
 
@@ -57,6 +58,7 @@ class Publisher:
         self.boxes = NameTable(maps["box_names"], "real server", first=abi.enum("rule_value")["NO_BOX"] + 1)
         self.services = NameTable(maps["service_names"], "service")
         self._parts = Parts()
+        self._virtual = VirtualAddresses(maps["virtual_addrs"])
         self._published: Plan | None = None
         """What packets read, if this process published it."""
         self._server_ids = self._read_server_ids()
@@ -117,11 +119,13 @@ class Publisher:
             retired = self._retire(half, plan)
             idle = 1 - self.half
             self._write(idle, half)
+            self._virtual.write(plan, ids, idle)
         except BaseException:
             self._start_over()
             raise
         self._switch(idle)
         self._forget(plan, retired)
+        self._set_thresholds(changed)
         self._publish_addresses(plan, ids)
         self._published = plan
 
@@ -201,6 +205,18 @@ class Publisher:
             else:
                 forgotten.append(key)
         return forgotten
+
+    def _set_thresholds(self, services: list[PlannedService]) -> None:
+        """Packets keep to these from now on; who is above or below them is found out at once."""
+        ids = [self._server_ids[service.label, server.name] for service in services for server in service.servers]
+        servers = [server for service in services for server in service.servers]
+        loads = self.server_loads
+        upper = np.array([server.upper_threshold for server in servers], "u4")
+        lower = np.array([server.lower_threshold for server in servers], "u4")
+        total = loads["active"][ids].astype("u8") + loads["inactive"][ids]
+        below = np.where(lower > 0, total < lower, total * 4 < upper.astype("u8") * 3)
+        over = (upper > 0) & ((total >= upper) | ((loads["overloaded"][ids] > 0) & ~below))
+        loads["upper"][ids], loads["lower"][ids], loads["overloaded"][ids] = upper, lower, over
 
     def _absent(self, plan: Plan) -> set[tuple[str, str]]:
         """Servers that have an id and are not in the plan."""

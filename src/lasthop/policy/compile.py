@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lasthop.model.configuration import Configuration
+    from lasthop.model.director import Settings
     from lasthop.model.real_server import Address, RealServer
     from lasthop.model.rule import Match
     from lasthop.model.service import Service
@@ -49,6 +50,7 @@ class Compiler:
         self._services: dict[str, tuple[Service, Placement, PlannedService]] = {}
         self._rules: tuple[object, tuple[PlannedRule, ...]] = (None, ())
         self._plan: Plan | None = None
+        self._settings: Settings | None = None
 
     def plan(self, configuration: Configuration, surroundings: Surroundings) -> Plan:
         """See `compile_plan`. If it raises, nothing is remembered of it."""
@@ -64,13 +66,19 @@ class Compiler:
         moved = not known or _moved(configuration.services, placements, known)
         if moved:
             require_one_identity(placements)
-        resolved_alike = bool(known) and seen is not None and surroundings.neighbours == seen.neighbours
+        settings = configuration.director.settings
+        resolved_alike = (
+            bool(known)
+            and seen is not None
+            and surroundings.neighbours == seen.neighbours
+            and settings == self._settings
+        )
         services = {
             service.label: (
                 service,
                 placement,
                 _planned_again(service, known.get(service.label), resolved_alike=resolved_alike)
-                or _plan_service(service, placement, surroundings),
+                or _plan_service(service, placement, surroundings, settings),
             )
             for service, placement in zip(configuration.services, placements, strict=True)
         }
@@ -84,15 +92,21 @@ class Compiler:
             if before
             else _plan_server_addresses(configuration.services, placements),
             timeouts=configuration.director.timeouts,
+            settings=settings,
             neighbours=self._plan.neighbours if self._plan and resolved_alike else _plan_neighbours(legs, surroundings),
         )
         self._surroundings, self._legs, self._services, self._plan = surroundings, legs, services, plan
+        self._settings = settings
         return plan
 
     def _planned_rules(
         self, configuration: Configuration, placements: Sequence[Placement], legs: Legs, *, again: bool
     ) -> tuple[PlannedRule, ...]:
-        made_from = (configuration.pass_rules, [(service.label, service.matches) for service in configuration.services])
+        made_from = (
+            configuration.pass_rules,
+            configuration.mark_rules,
+            [(service.label, service.matches) for service in configuration.services],
+        )
         if not again or self._rules[0] != made_from:
             self._rules = (made_from, _plan_rules(configuration, placements, legs))
         return self._rules[1]
@@ -154,7 +168,9 @@ def _plan_neighbours(legs: Legs, surroundings: Surroundings) -> tuple[tuple[str,
     )
 
 
-def _plan_service(service: Service, placement: Placement, surroundings: Surroundings) -> PlannedService:
+def _plan_service(
+    service: Service, placement: Placement, surroundings: Surroundings, settings: Settings
+) -> PlannedService:
     scheduler = SCHEDULERS[service.scheduler]
     servers = tuple(_plan_server(server, leg, surroundings) for server, leg in placement)
     persistence = service.persistence
@@ -170,6 +186,10 @@ def _plan_service(service: Service, placement: Placement, surroundings: Surround
         persistence_prefix=persistence.prefix if persistence else 32,
         when_empty=service.when_empty,
         scheduler_flags=service.scheduler_flags,
+        zone=placement[0][1].zone if placement else None,
+        virtual_address=service.virtual_address,
+        one_packet=service.one_packet,
+        expire_quiescent_template=settings.expire_quiescent_template,
     )
 
 
@@ -182,6 +202,8 @@ def _plan_server(server: RealServer, leg: PlannedLeg, surroundings: Surroundings
         mac=mac,
         weight=server.weight,
         usable=mac is not None and leg.up,
+        upper_threshold=server.upper_threshold,
+        lower_threshold=server.lower_threshold,
     )
 
 
@@ -204,14 +226,41 @@ def _matches(
     for pass_rule in configuration.pass_rules:
         for match in pass_rule.matches:
             yield match, None
-    for service, placement in zip(configuration.services, placements, strict=True):
-        if not placement:
-            continue  # its zone is not known: nothing can be sent anywhere
-        zone = placement[0][1].zone
+    placed = list(zip(configuration.services, placements, strict=True))
+    for service, placement in placed:
         for match in service.matches:
-            if match.source_real_servers:
-                _require_source_in_zone(service, match, zone, placements)
-            yield _held_to_zone(match, zone, legs), service.label
+            yield _in_zone(service, match, placement, placements, legs), service.label
+    marked = {service.mark: (service, placement) for service, placement in placed if service.mark}
+    for rule in configuration.mark_rules:
+        if rule.mark in marked:
+            service, placement = marked[rule.mark]
+            yield _in_zone(service, rule.match, placement, placements, legs), service.label
+
+
+def _in_zone(
+    service: Service, match: Match, placement: Placement, placements: Sequence[Placement], legs: Legs
+) -> Match:
+    """Return `match` held to the zone of the service's real servers.
+
+    Without any its zone is not known; its packets are its own all the same, and not to go somewhere else.
+    """
+    if not placement:
+        return match
+    zone = placement[0][1].zone
+    if match.source_real_servers:
+        _require_source_in_zone(service, match, zone, placements)
+    _require_legs_in_zone(service, match, zone, legs)
+    return _held_to_zone(match, zone, legs)
+
+
+def _require_legs_in_zone(service: Service, match: Match, zone: str, legs: Legs) -> None:
+    for name in match.legs:
+        if legs[name].zone != zone:
+            raise NetworkError(
+                f"service {service.label} matches leg '{name}' (zone {legs[name].zone}), but its real "
+                f"servers are in zone {zone}",
+                f"match legs of zone {zone}",
+            )
 
 
 def _held_to_zone(match: Match, zone: str, legs: Legs) -> Match:

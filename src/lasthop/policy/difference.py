@@ -5,6 +5,7 @@ Owns the comparison of what is desired. What it means for live connections is `l
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.model.change import Change
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lasthop.model.configuration import Configuration
-    from lasthop.model.director import Timeouts
+    from lasthop.model.director import Settings, Timeouts
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import RealServer
     from lasthop.model.service import Persistence, Service
@@ -22,6 +23,7 @@ Kind = TypeVar("Kind")
 
 #: What a key is without a value.
 _NONE = "none"
+_IPV6_BITS = 128
 
 
 def difference(before: Configuration, after: Configuration) -> list[Change]:
@@ -30,6 +32,8 @@ def difference(before: Configuration, after: Configuration) -> list[Change]:
         *_each(before.legs, after.legs, "leg {0.name}", _leg, "legs"),
         *_services(before.services, after.services),
         *_pass_rules(before, after),
+        *_mark_rules(before, after),
+        *_settings(before.director.settings, after.director.settings),
         *_timeouts(before.director.timeouts, after.director.timeouts),
         *_table(before.director.connections, after.director.connections),
     ]
@@ -82,6 +86,7 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     yield from _value("scheduler", before.scheduler, after.scheduler)
     yield from _value("scheduler_flags", _listed(before.scheduler_flags), _listed(after.scheduler_flags))
     yield from _value("persistence", _persistence(before.persistence), _persistence(after.persistence))
+    yield from _value("one_packet", before.one_packet, after.one_packet)
     yield from _value("when_empty", before.when_empty, after.when_empty)
 
 
@@ -89,12 +94,30 @@ def _server(before: RealServer, after: RealServer) -> Iterator[str]:
     yield from _value("address", before.address, after.address)
     yield from _value("weight", before.weight, after.weight)
     yield from _value("leg", before.leg or _NONE, after.leg or _NONE)
+    yield from _value("upper_threshold", before.upper_threshold, after.upper_threshold)
+    yield from _value("lower_threshold", before.lower_threshold, after.lower_threshold)
 
 
 def _pass_rules(before: Configuration, after: Configuration) -> Iterator[Change]:
     if before.pass_rules != after.pass_rules:
         counts = len(before.pass_rules), len(after.pass_rules)
         yield Change("pass rules", "changed", tuple(_value("number", *counts)))
+
+
+def _mark_rules(before: Configuration, after: Configuration) -> Iterator[Change]:
+    if before.mark_rules != after.mark_rules:
+        counts = len(before.mark_rules), len(after.mark_rules)
+        yield Change("mark rules", "changed", tuple(_value("number", *counts)))
+
+
+def _settings(before: Settings, after: Settings) -> Iterator[Change]:
+    told = [
+        told
+        for field in fields(before)
+        for told in _value(field.name, getattr(before, field.name), getattr(after, field.name))
+    ]
+    if told:
+        yield Change("lvs", "changed", tuple(told))
 
 
 def _timeouts(before: Timeouts, after: Timeouts) -> Iterator[Change]:
@@ -118,7 +141,10 @@ def _value(name: str, before: object, after: object) -> Iterator[str]:
 
 
 def _persistence(persistence: Persistence | None) -> str:
-    return f"{persistence.timeout:g} s for each /{persistence.prefix}" if persistence else _NONE
+    if persistence is None:
+        return _NONE
+    v6 = "" if persistence.prefix6 == _IPV6_BITS else f" and IPv6 /{persistence.prefix6}"
+    return f"{persistence.timeout:g} s for each /{persistence.prefix}{v6}"
 
 
 def _listed(values: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from lasthop.model.director import Settings
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from lasthop.model.leg import Mode
     from lasthop.model.real_server import Address
     from lasthop.model.rule import Network, PortRange
-    from lasthop.model.service import WhenEmpty
+    from lasthop.model.service import VirtualAddress, WhenEmpty
 
 
 class Choice(IntEnum):
@@ -43,6 +45,12 @@ class Choice(IntEnum):
     """`PlannedService.turns` by hash of the source address."""
     BY_DESTINATION = 9
     """The same of the destination address."""
+    BY_PAIR = 10
+    """The same of the unordered address pair, or with ``mh-port`` of both endpoints."""
+    BY_LOCALITY = 11
+    """The destination's real server, as long as that is not overloaded, else as BY_LOAD_WLC."""
+    BY_LOCALITY_SET = 12
+    """The least loaded of the destination's set of real servers, which grows in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,8 @@ class PlannedServer:
     """As configured."""
     usable: bool
     """May be sent packets now."""
+    upper_threshold: int = 0
+    lower_threshold: int = 0
 
     @property
     def effective_weight(self) -> int:
@@ -117,6 +127,11 @@ class PlannedService:
     persistence_prefix: int
     when_empty: WhenEmpty
     scheduler_flags: tuple[str, ...] = ()
+    zone: str | None = None
+    """Of its real servers; None if it has none."""
+    virtual_address: VirtualAddress | None = None
+    one_packet: bool = False
+    expire_quiescent_template: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +146,6 @@ class Plan:
     server_addresses: tuple[tuple[str, Address, str, str], ...]
     """(zone, address, service label, real server): packets to the address go to that real server."""
     timeouts: Timeouts
+    settings: Settings = field(default_factory=Settings)
     neighbours: tuple[tuple[str, str, Address], ...] = field(default=(), compare=False)
     """(leg, MAC, address): what the kernel knows of the hops; for show, so that a change of it makes no other plan."""

@@ -1,0 +1,81 @@
+"""Keys of one service that must fit each other: mark or address, thresholds, one-packet scheduling.
+
+Owns the checks within a ``[[service]]``. Those between services, legs and real servers are
+`lasthop.config.crosscheck`'s.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from lasthop.config.document import Finding, Place, Table, tables, text, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BY_ADDRESS = ("address", "protocol", "port")
+_ADDRESS_EXAMPLES = {"address": 'address = "203.0.113.80"', "protocol": 'protocol = "tcp"', "port": "port = 80"}
+
+
+def service_findings(document: Table) -> Iterator[Finding]:
+    """Yield what contradicts itself within each service, and addresses that two services take."""
+    taken: dict[tuple[object, ...], int] = {}
+    for index, service in tables(document, "service"):
+        place: Place = ("service", index)
+        yield from chain(_kind(place, service), _one_packet(place, service), _thresholds(place, service))
+        address = tuple(service.get(key) for key in BY_ADDRESS)
+        if None not in address and taken.setdefault(address, index) != index:
+            yield Finding(
+                (*place, "address"),
+                f"is taken with the same protocol and port by service[{taken[address]}] already",
+                "make one service of the two",
+            )
+
+
+def _kind(place: Place, service: Table) -> Iterator[Finding]:
+    given = [key for key in BY_ADDRESS if key in service]
+    if not given:
+        if "mark" not in service:
+            yield Finding((*place, "mark"), "is missing", "add mark = 1, or address, protocol and port")
+        if "match" not in service:
+            remedy = 'add match = [{ leg = "outside" }], or match = [] where [[mark]] rules lead to it'
+            yield Finding((*place, "match"), "is missing", remedy)
+        return
+    for key in ("mark", "match"):
+        if key in service:
+            yield Finding(
+                (*place, key),
+                f"is for a service by mark, and this one has {given[0]}",
+                "keep mark and match, or address, protocol and port",
+            )
+    for key in BY_ADDRESS:
+        if key not in service:
+            yield Finding((*place, key), "is missing", f"add {_ADDRESS_EXAMPLES[key]}")
+    if service.get("port") == 0 and "persistence" not in service:
+        yield Finding(
+            (*place, "port"),
+            "is 0, every port, and the service is not persistent",
+            "add persistence = { timeout = 360 }, or give one port",
+        )
+
+
+def _one_packet(place: Place, service: Table) -> Iterator[Finding]:
+    if service.get("one_packet") is not True:
+        return
+    protocols = [text(service, "protocol")] if "protocol" in service else []
+    for index, match in tables(service, "match"):
+        protocols += [found for _, found in texts((*place, "match", index), match, "protocol")] or [None]
+    if any(protocol != "udp" for protocol in protocols):
+        yield Finding((*place, "one_packet"), "is for UDP, and the service takes more", 'use protocol = "udp" alone')
+
+
+def _thresholds(place: Place, service: Table) -> Iterator[Finding]:
+    for index, server in tables(service, "real_server"):
+        lower, upper = server.get("lower_threshold", 0), server.get("upper_threshold", 0)
+        if type(lower) is int and type(upper) is int and lower > upper:
+            yield Finding(
+                (*place, "real_server", index, "lower_threshold"),
+                f"is above upper_threshold, {upper}",
+                "give an upper_threshold that is not below it",
+            )

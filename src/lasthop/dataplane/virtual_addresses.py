@@ -1,0 +1,60 @@
+"""Services by address, as packets look them up: the map virtual_addrs.
+
+Owns its entries. The half is part of the key, so that the write that switches everything else switches these too.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lasthop.dataplane import abi
+
+if TYPE_CHECKING:
+    from lasthop.dataplane.encode import Ids
+    from lasthop.dataplane.libbpf import Map
+    from lasthop.model.service import VirtualAddress
+    from lasthop.policy.plan import Plan
+
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+
+
+class VirtualAddresses:
+    """The entries of both halves."""
+
+    def __init__(self, table: Map) -> None:
+        self._table = table
+        self._key = abi.types().struct("virtual_address")
+        self._entries: tuple[dict[bytes, bytes], dict[bytes, bytes]] = ({}, {})
+        for key, value in table.entries().items():
+            self._entries[int(np.frombuffer(key, self._key)["half"][0])][key] = value
+
+    def write(self, plan: Plan, ids: Ids, half: int) -> None:
+        """Make the entries of `half`, which no packet reads, those of `plan`.
+
+        A service without real servers takes its packets in every zone: they are not to go somewhere else.
+        """
+        wanted = {}
+        for service in plan.services:
+            if service.virtual_address is None:
+                continue
+            for zone in [service.zone] if service.zone else ids.zones:
+                key = self._key_of(service.virtual_address, ids.zones[zone], half)
+                wanted[key] = ids.services[service.label].to_bytes(4, "little")
+        present = self._entries[half]
+        for key_bytes in present.keys() - wanted.keys():
+            self._table.delete(key_bytes)
+            del present[key_bytes]
+        for key_bytes, value in wanted.items():
+            if present.get(key_bytes) != value:
+                self._table.update(key_bytes, value)
+                present[key_bytes] = value
+
+    def _key_of(self, taken: VirtualAddress, zone: int, half: int) -> bytes:
+        key = np.zeros(1, self._key)
+        key["address"] = np.frombuffer(abi.pack_address(taken.address), "u1")
+        key["port"] = socket.htons(taken.port)
+        key["zone"], key["ip_proto"], key["half"] = zone, _PROTOCOLS[taken.protocol], half
+        return key.tobytes()
