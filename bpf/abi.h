@@ -101,6 +101,7 @@ enum choice {
 	BY_PAIR,
 	BY_LOCALITY,
 	BY_LOCALITY_SET,
+	BY_ORDER,
 };
 
 enum leg_flag {

@@ -10,7 +10,7 @@
 /* LVS: lblc_expiration and lblcr_expiration, 24 h. */
 #define LOCALITY_NS (24ULL * 3600 * 1000000000)
 
-static __always_inline bool member(const struct locality *locality, __u32 id)
+static __always_inline bool in_set(const struct locality *locality, __u32 id)
 {
 	for (__u32 i = 0; i < LOCALITY_SET; i++)
 		if (i < locality->count && locality->server[i] == id)
@@ -39,7 +39,7 @@ static long compare_local(__u32 i, struct locality_scan *scan)
 		return 0;
 	if (candidate.active * 2 < candidate.weight)
 		scan->idle = 1;
-	if (!member(scan->locality, candidate.id))
+	if (!in_set(scan->locality, candidate.id))
 		return 0;
 	cost = candidate.active * 256 + candidate.inactive;
 	if (scan->best == SERVER_NONE || (scan->most ? scan->cost * candidate.weight < cost * scan->weight
@@ -113,7 +113,7 @@ static __noinline int remember_local(const struct packet *p, const struct servic
 	if (p->now_ns > known->used_ns + LOCALITY_NS || service->choice != BY_LOCALITY_SET)
 		known->count = 0;
 	known->used_ns = p->now_ns;
-	if (member(known, server))
+	if (in_set(known, server))
 		return 0;
 	place = known->count < LOCALITY_SET ? known->count : LOCALITY_SET - 1;
 	known->count = place + 1;

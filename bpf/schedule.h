@@ -28,7 +28,7 @@ static long try_turn(__u32 i, struct turn_scan *scan)
 	return 1;
 }
 
-/* rr, wrr, fo: the next slot whose server takes new connections. A slot is a usable server of a weight above zero. */
+/* rr, wrr: the next slot whose server takes new connections; fo: the first. A slot is a usable server of a weight above zero. */
 static __noinline __u32 choose_by_turn(const struct packet *p, const struct service *service)
 {
 	__u32 service_id = p->choice.service;
@@ -38,7 +38,8 @@ static __noinline __u32 choose_by_turn(const struct packet *p, const struct serv
 	scan.count = service->turn_count;
 	if (!load || !scan.count)
 		return SERVER_NONE;
-	scan.turn = (__u32)(__sync_fetch_and_add(&load->turn, 1) % scan.count);
+	if (service->choice == BY_TURN)
+		scan.turn = (__u32)(__sync_fetch_and_add(&load->turn, 1) % scan.count);
 	bpf_loop(scan.count, try_turn, &scan, 0);
 	return scan.chosen;
 }
@@ -47,6 +48,7 @@ static __always_inline __u32 schedule(const struct packet *p, const struct servi
 {
 	switch (service->choice) {
 	case BY_TURN:
+	case BY_ORDER:
 		return choose_by_turn(p, service);
 	case BY_RENDEZVOUS:
 		return schedule_by_rendezvous(p, service);

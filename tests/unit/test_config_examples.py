@@ -48,7 +48,7 @@ def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_se
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "lb1", "lb2", "one-arm", "one-box", "pass-rules", "persistence", "timeouts",
+        "by-address", "lb1", "lb2", "mark-rules", "one-arm", "one-box", "pass-rules", "persistence", "timeouts",
     ]  # fmt: skip
 
 

@@ -111,7 +111,6 @@ SINGLE = [
     ("mark = 1", "mark = 4294967296", "service[0].mark", "4294967296", "too big", "4294967295"),
     ("mark = 2", "mark = 1", "service[1].mark", "1", "the mark of service[0]", "mark of its own"),
     ('match = [{ leg = "firewalls" }]', "", "service[1].match", "", "is missing", "add match = ["),
-    ('[{ leg = "firewalls" }]', "[]", "service[1].match", "[]", "is empty", "match = ["),
     ('[{ leg = "firewalls" }]', '{ leg = "firewalls" }', "service[1].match", "{ leg", "a list", "match = [{"),
     ('leg = "firewalls"', 'leg = "firewall"', "service[1].match[0].leg", '"firewall"', "no leg", "mean firewalls?"),
     ('leg = "firewalls"', "leg = []", "service[1].match[0].leg", "[]", "is empty", 'leg = "outside"'),
@@ -148,7 +147,8 @@ SINGLE = [
     ("timeout = 360", "timeout = 31_536_001", "service[0].persistence.timeout", "31536001", "too big", "31536000"),
     ('when_empty = "drop"', 'when_empty = "bypass"', "service[0].when_empty", '"bypass"', "'drop' or 'kernel'",
      "write"),
-    ('when_empty = "drop"', "on_death = 1", "service[0].on_death", "1", "no key", "use one of mark, match, scheduler"),
+    ('when_empty = "drop"', "on_death = 1", "service[0].on_death", "1", "no key",
+     "use one of mark, match, address"),
     ('"fw2"', '"fw1"', "service[0].real_server[1].name", '"fw1"', "the name of real_server[0]", "once per service"),
     ('"10.0.1.12"', '"10.0.1.12/24"', "service[0].real_server[1].address", '"10.0.1.12/24"', "a prefix", '"10.0.1.12"'),
     ('"10.0.1.12"', '"10.0.1.256"', "service[0].real_server[1].address", '"10.0.1.256"', "no IPv4 address", "0 to 255"),
@@ -216,11 +216,10 @@ def test_a_message_is_one_line_per_mistake_that_begins_with_the_file() -> None:
     assert lines[1].startswith("/etc/lasthop/lb1.toml: service[1].mark = 1: is the mark of service[0] already; ")
 
 
-def test_an_empty_file_lacks_director_leg_and_service() -> None:
+def test_an_empty_file_lacks_director_and_leg() -> None:
     assert [(mistake.key, mistake.problem) for mistake in mistakes("")] == [
         ("director", "is missing"),
         ("leg", "is missing"),
-        ("service", "is missing"),
     ]
 
 

@@ -98,7 +98,7 @@ def test_policy_promises_no_more_than_the_maps_hold() -> None:
         ("connection_key", 40),
         ("hop", 32),
         ("server", 16),
-        ("server_load", 24),
+        ("server_load", 32),
         ("template_key", 20),
         ("template", 16),
         ("own_mac_key", 12),

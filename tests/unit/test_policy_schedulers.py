@@ -54,6 +54,9 @@ def test_the_registry_holds_each_scheduler_by_its_own_name() -> None:
         "twos": Choice.BY_LOAD_TWOS,
         "sh": Choice.BY_SOURCE,
         "dh": Choice.BY_DESTINATION,
+        "mh": Choice.BY_PAIR,
+        "lblc": Choice.BY_LOCALITY,
+        "lblcr": Choice.BY_LOCALITY_SET,
         "rendezvous": Choice.BY_RENDEZVOUS,
     }
     assert all(name == scheduler.name for name, scheduler in SCHEDULERS.items())

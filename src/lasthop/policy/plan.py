@@ -51,6 +51,8 @@ class Choice(IntEnum):
     """The destination's real server, as long as that is not overloaded, else as BY_LOAD_WLC."""
     BY_LOCALITY_SET = 12
     """The least loaded of the destination's set of real servers, which grows in the same way."""
+    BY_ORDER = 13
+    """The first of `PlannedService.turns` that is not overloaded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Failover: the real server of the highest weight, first in the list on a tie, as long as it is usable.
+"""Failover: the real server of the highest weight, first in the list on a tie, as long as it takes new connections.
 
 LVS: net/netfilter/ipvs/ip_vs_fo.c.
 """
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def turns(servers: Sequence[PlannedServer]) -> tuple[int, ...]:
-    """Return the index of the one that takes all new connections; none if there is none."""
-    best = max(range(len(servers)), key=lambda index: servers[index].effective_weight, default=None)
-    return () if best is None or servers[best].effective_weight == 0 else (best,)
+    """Return the indices of those that take new connections, the highest weight first."""
+    taking = [index for index, server in enumerate(servers) if server.effective_weight > 0]
+    return tuple(sorted(taking, key=lambda index: -servers[index].weight))
 
 
-FO = Scheduler(name="fo", choice=Choice.BY_TURN, turns=turns)
+FO = Scheduler(name="fo", choice=Choice.BY_ORDER, turns=turns)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import blake2b
-from math import gcd
 from typing import TYPE_CHECKING
 
 from lasthop.policy.plan import Choice
@@ -44,25 +43,32 @@ def turns(servers: Sequence[PlannedServer]) -> tuple[int, ...]:
 def table(names: tuple[str, ...], weights: tuple[int, ...]) -> tuple[int, ...]:
     """Return which of `names` each slot belongs to.
 
-    In rounds, each name takes the next free slots of its own permutation of them, as many as its weight by the greatest
-    common divisor says; weights of more slots than there are in all are halved until they are not (LVS: rshift).
+    In rounds, each name that has not all of its share takes the next free slot of its own permutation of them. LVS has a
+    name of weight n take n slots in a round, with weights of many slots shifted right; shares are exact instead.
     """
-    divisor = gcd(*weights)
-    shift = max(0, (max(weights) // divisor).bit_length() - SLOTS.bit_length() + 1)
-    rounds = [max(1, (weight // divisor) >> shift) for weight in weights]
+    shares = _shares(weights)
     steps = [_permutation(name) for name in names]
     slots = [-1] * SLOTS
-    left = SLOTS
-    while True:
+    while any(shares):
         for place, (offset, skip) in enumerate(steps):
-            for _ in range(rounds[place]):
-                while slots[offset] >= 0:
-                    offset = (offset + skip) % SLOTS  # noqa: PLW2901 -- the walk goes on in the next round
-                slots[offset] = place
-                left -= 1
-                if not left:
-                    return tuple(slots)
+            if not shares[place]:
+                continue
+            while slots[offset] >= 0:
+                offset = (offset + skip) % SLOTS  # noqa: PLW2901 -- the walk goes on in the next round
+            slots[offset] = place
+            shares[place] -= 1
             steps[place] = (offset, skip)
+    return tuple(slots)
+
+
+def _shares(weights: tuple[int, ...]) -> list[int]:
+    """Return how many slots each weight gets: its part, rounded down, and one more for the largest rests."""
+    total = sum(weights)
+    shares = [SLOTS * weight // total for weight in weights]
+    by_rest = sorted(range(len(weights)), key=lambda place: -(SLOTS * weights[place] % total))
+    for place in by_rest[: SLOTS - sum(shares)]:
+        shares[place] += 1
+    return shares
 
 
 def _permutation(name: str) -> tuple[int, int]:
