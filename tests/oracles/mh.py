@@ -27,8 +27,8 @@ def table(servers: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
         offset, skip = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little") % (SLOTS - 1) + 1
         preference[name] = iter([(offset + j * skip) % SLOTS for j in range(SLOTS)])
     while len(entry) < SLOTS:
-        for name in share:
-            if list(entry.values()).count(name) < share[name]:
+        for name, most in share.items():
+            if list(entry.values()).count(name) < most:
                 entry[next(slot for slot in preference[name] if slot not in entry)] = name
     return tuple(entry[slot] for slot in range(SLOTS))
 

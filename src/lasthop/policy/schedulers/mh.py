@@ -43,8 +43,8 @@ def turns(servers: Sequence[PlannedServer]) -> tuple[int, ...]:
 def table(names: tuple[str, ...], weights: tuple[int, ...]) -> tuple[int, ...]:
     """Return which of `names` each slot belongs to.
 
-    In rounds, each name that has not all of its share takes the next free slot of its own permutation of them. LVS has a
-    name of weight n take n slots in a round, with weights of many slots shifted right; shares are exact instead.
+    In rounds, each name that has not all of its share takes the next free slot of its own permutation of them. In LVS a
+    name of weight n takes n slots in a round, and large weights are shifted right; here shares are exact to a slot.
     """
     shares = _shares(weights)
     steps = [_permutation(name) for name in names]
