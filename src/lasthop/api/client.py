@@ -93,6 +93,20 @@ class Client:
         """Fields of CounterReport each."""
         return self._list("counters")
 
+    def templates(self) -> list[Report]:
+        """Fields of TemplateReport each."""
+        return self._list("templates")
+
+    def timeouts(self) -> Report:
+        """Fields of TimeoutsReport."""
+        report: Report = self._json("timeouts")
+        return report
+
+    def zero(self, service: str | None = None) -> None:
+        """Set the statistics of a service and its real servers to zero, or all. Raises DirectorError for an unknown one."""
+        with self._answer("POST", "zero", {"service": service}):
+            pass
+
     def apply(self, file: str, text: str, *, dry_run: bool = False) -> Report:
         """Let `text`, which is in `file`, be the configuration, or say what it would change. Fields of ChangeReport.
 

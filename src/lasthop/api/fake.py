@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lasthop.api.server import serve
 from lasthop.model.change import ChangeReport
 from lasthop.model.edit import EditReport
+from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
     from lasthop.model.real_server import ServerReport
     from lasthop.model.service import ServiceReport
     from lasthop.model.status import StatusReport
+    from lasthop.model.template import TemplateReport
 
 Given = TypeVar("Given")
+
+#: The time-outs of the profile ``lvs`` that ipvsadm prints.
+LVS_SECONDS = {"tcp_established": 900.0, "tcp_fin_wait": 120.0, "udp": 300.0}
 
 #: Seconds to wait for the thread: far more than it needs.
 PATIENCE_S = 10.0
@@ -49,6 +54,10 @@ class FakeOperations:
     connection_reports: list[ConnectionReport] = field(default_factory=list)
     hop_reports: list[HopReport] = field(default_factory=list)
     counter_reports: list[CounterReport] = field(default_factory=list)
+    template_reports: list[TemplateReport] = field(default_factory=list)
+    timeouts_report: TimeoutsReport = field(default_factory=lambda: TimeoutsReport("lvs", dict(LVS_SECONDS)))
+    zeroed: list[str | None] = field(default_factory=list)
+    """What each `zero` was asked for."""
     change_report: ChangeReport = field(default_factory=lambda: ChangeReport("lb1", "lb1.toml", applied=True))
     applied: list[tuple[str, str, bool]] = field(default_factory=list)
     """(text, file, dry run) of each `apply`."""
@@ -87,6 +96,19 @@ class FakeOperations:
     def counters(self) -> list[CounterReport]:
         """As given."""
         return self._given(self.counter_reports)
+
+    def templates(self) -> list[TemplateReport]:
+        """As given."""
+        return self._given(self.template_reports)
+
+    def timeouts(self) -> TimeoutsReport:
+        """As given."""
+        return self._given(self.timeouts_report)
+
+    def zero(self, service: str | None = None) -> None:
+        """Remember it in `zeroed`."""
+        self._given(None)
+        self.zeroed.append(service)
 
     def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
         """Remember it in `applied`."""

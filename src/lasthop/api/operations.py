@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lasthop.model.real_server import ServerReport
     from lasthop.model.service import ServiceReport
     from lasthop.model.status import StatusReport
+    from lasthop.model.template import TemplateReport
+    from lasthop.model.timeouts import TimeoutsReport
 
 
 class Operations(Protocol):
@@ -52,6 +54,18 @@ class Operations(Protocol):
 
     def counters(self) -> list[CounterReport]:
         """All counted reasons, zero or not."""
+
+    def templates(self) -> list[TemplateReport]:
+        """All persistence templates, in any order."""
+
+    def timeouts(self) -> TimeoutsReport:
+        """The time-outs in force."""
+
+    def zero(self, service: str | None = None) -> None:
+        """Set the statistics of a service and its real servers to zero, or those of all.
+
+        Raises DirectorError if there is no service of that label.
+        """
 
     def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
         """Let `text`, which is in the file at `file`, be the configuration; with `dry_run` only say what it changes.

@@ -33,6 +33,8 @@ from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
 from lasthop.model.status import StatusReport
+from lasthop.model.template import TemplateReport
+from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
     import socket
@@ -217,6 +219,14 @@ def _add_nouns(app: FastAPI, operations: Operations) -> None:
     async def counters() -> Response:
         return _list(operations.counters())
 
+    @app.get("/v1/templates", response_model=list[TemplateReport], summary="Persistence templates")
+    async def templates() -> Response:
+        return _list(operations.templates())
+
+    @app.get("/v1/timeouts", response_model=TimeoutsReport, summary="The time-outs in force")
+    async def timeouts() -> Response:
+        return Response(to_json(operations.timeouts(), indent=2) + b"\n", media_type=JSON)
+
 
 async def _asked(
     *,
@@ -229,6 +239,7 @@ async def _asked(
     return conditions(service, server, state, client, older_than)
 
 
+_Label = Annotated[str | None, Query(description="Label of the service; left out: all of them")]
 _Asked = Annotated[ConnectionQuery, Depends(_asked)]
 _Top = Annotated[Top | None, Query(description="Those first that have most of it, both directions together")]
 _Limit = Annotated[int | None, Query(ge=0, description="At most so many; 0, or left out: all")]
@@ -252,6 +263,10 @@ def _add_verbs(app: FastAPI, operations: Operations) -> None:
     @app.post("/v1/detach", status_code=204, summary="Take the data plane out of the kernel")
     async def detach() -> None:
         operations.detach()
+
+    @app.post("/v1/zero", status_code=204, summary="Set statistics to zero")
+    async def zero(service: _Label = None) -> None:
+        operations.zero(service)
 
     @app.post(
         "/v1/apply",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+
+from lasthop.model.statistics import Rates, Statistics
 
 Address = IPv4Address | IPv6Address
 
@@ -40,3 +42,9 @@ class ServerReport:
     leg: str
     mac: str
     """Empty while unresolved."""
+    upper_threshold: int = 0
+    lower_threshold: int = 0
+    overloaded: bool = False
+    """It reached its upper threshold and gets no new connections until they are fewer (LVS: IP_VS_DEST_F_OVERLOAD)."""
+    statistics: Statistics = field(default_factory=Statistics)
+    rates: Rates = field(default_factory=Rates)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from lasthop.model.statistics import Rates, Statistics
 
 if TYPE_CHECKING:
     from lasthop.model.real_server import Address, RealServer
@@ -88,3 +90,8 @@ class ServiceReport:
     persistent: int
     """Live persistence templates."""
     scheduler_flags: tuple[str, ...] = ()
+    persistence_prefix: int = 32
+    """Leading bits of an IPv4 client's address that persistence tells clients apart by."""
+    one_packet: bool = False
+    statistics: Statistics = field(default_factory=Statistics)
+    rates: Rates = field(default_factory=Rates)
