@@ -103,7 +103,10 @@ class Client:
         return report
 
     def zero(self, service: str | None = None) -> None:
-        """Set the statistics of a service and its real servers to zero, or all. Raises DirectorError for an unknown one."""
+        """Set the statistics of a service and its real servers to zero, or all.
+
+        Raises DirectorError for an unknown service.
+        """
         with self._answer("POST", "zero", {"service": service}):
             pass
 

@@ -16,8 +16,8 @@ class Statistics:
     """What went through."""
 
     connections: int = 0
-    packets: EachWay = EachWay(0, 0)
-    bytes: EachWay = EachWay(0, 0)
+    packets: EachWay = field(default_factory=lambda: EachWay(0, 0))
+    bytes: EachWay = field(default_factory=lambda: EachWay(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
