@@ -11,7 +11,7 @@
 #include "reasons.h"
 
 enum limits {
-	ABI_VERSION = 4, /* of everything pinned; a director takes over only its own */
+	ABI_VERSION = 5, /* of everything pinned; a director takes over only its own */
 	MAX_LEGS = 64,
 	SMALL_IFINDEX = 16384,
 	MAX_RULES = 4096,
@@ -225,6 +225,20 @@ struct server_load {
 	__u32 lower;
 };
 
+/* LVS: struct ip_vs_kstats. */
+struct statistics {
+	__u64 connections;
+	__u64 packets[DIRECTIONS];
+	__u64 bytes[DIRECTIONS];
+	__u64 reserved[3];
+};
+
+/* Of a real server, or of a service: then `over` is of the real servers it does not have any more. */
+struct account {
+	struct statistics over; /* connections that were given to it, packets and bytes of those that are over */
+	struct statistics zero; /* what to subtract: the director's, as of the last ipvsadm -Z */
+};
+
 /* Rendezvous: the id of the server for each slot of the unordered address pair's hash. */
 struct fallback {
 	__u16 server[FALLBACK_SLOTS + 3];
@@ -331,6 +345,9 @@ struct table {
 	__u64 more[3];
 };
 
+/* In template.children: one of them was assured once (LVS: IP_VS_CTPL_S_ASSURED). */
+enum template_flag { TEMPLATE_ASSURED = 0x40000000 };
+
 struct template_key {
 	__u8 client[16]; /* masked */
 	__u32 service;
@@ -338,8 +355,8 @@ struct template_key {
 
 struct template {
 	__u64 expires_ns;
-	__u32 server; /* changed by compare-and-swap; SERVER_NONE: retired */
-	__u32 children;
+	__u32 server;	/* changed by compare-and-swap; SERVER_NONE: retired */
+	__u32 children; /* live connections that it scheduled, and TEMPLATE_ASSURED */
 };
 
 /* Real servers that a destination has: one with lblc, a set with lblcr. */
@@ -361,10 +378,12 @@ struct xdp_sent {
 	__u64 lost;
 };
 
-/* What a sweep counts of a real server, to hold against server_load. */
+/* What a sweep counts of a real server's live connections: to hold against server_load, and to add to its account. */
 struct server_census {
 	__u32 active;
 	__u32 inactive;
+	__u64 packets[DIRECTIONS];
+	__u64 bytes[DIRECTIONS];
 };
 
 /* Argument of the sweep and of the move to the next table: a slice of the slots, and what was found in it: the

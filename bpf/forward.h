@@ -197,6 +197,7 @@ __noinline __u32 forward_stateless(struct packet *p)
 	reason = way_to_server(p);
 	if (reason)
 		return reason;
+	account_packet(p->choice.service, p->choice.server, p->segments, p->length);
 	return stray(p) ? FORWARDED_STRAY : FORWARDED_UNTRACKED;
 }
 
@@ -213,8 +214,13 @@ static __always_inline __u32 forward_new(struct packet *p)
 		return reason;
 	if (insertion == CONTENDED)
 		return FIRST_ELSEWHERE;
-	if (insertion == INSERTED || p->choice.flags & CONNECTION_ONE_PACKET)
+	if (insertion == INSERTED)
 		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
+	if (p->choice.flags & CONNECTION_ONE_PACKET) {
+		account_connection(p->choice.service, p->choice.server);
+		account_packet(p->choice.service, p->choice.server, p->segments, p->length);
+		return FORWARDED_OPENING;
+	}
 	return forward_stateless(p);
 }
 

@@ -88,8 +88,10 @@ __noinline __u32 publish(struct packet *p, __u32 which, __u32 mine)
 	__sync_lock_test_and_set(&connection->word, word | WORD_PENDING);
 	if (likely(prevails(p, which, mine)) &&
 	    likely(__sync_val_compare_and_swap(&connection->word, word | WORD_PENDING, word | WORD_LIVE) ==
-		   (word | WORD_PENDING)))
+		   (word | WORD_PENDING))) {
+		account_connection(p->choice.service, p->choice.server);
 		return INSERTED;
+	}
 	__sync_lock_test_and_set(&connection->word, word & WORD_GENERATION);
 	count_connection(p->choice.service, p->choice.server, word, -1);
 	free_slot(which, SLOT(mine));

@@ -29,6 +29,7 @@ const struct {
 	enum service_flag service_flag;
 	enum ruleset_flag ruleset_flag;
 	enum server_flag server_flag;
+	enum template_flag template_flag;
 	enum rule_value rule_value;
 	enum service_id service_id;
 	enum server_id server_id;

@@ -51,6 +51,12 @@ ARRAY_MAP(service_loads, struct service_load, MAX_SERVICES);
 /* server id -> live connections. Packets and the sweep write; not part of what is switched. */
 ARRAY_MAP(server_loads, struct server_load, MAX_SERVERS);
 
+/* server id -> account. Packets add when a connection begins and when it ends; the director reads. */
+ARRAY_MAP(accounts, struct account, MAX_SERVERS);
+
+/* service id -> account of the real servers it had. Director writes when it gives a server's id back. */
+ARRAY_MAP(past_accounts, struct account, MAX_SERVICES);
+
 /* leg id -> leg. Director writes; packets read twice each, in and out. */
 ARRAY_MAP(legs, struct leg, MAX_LEGS);
 

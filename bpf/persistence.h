@@ -29,9 +29,14 @@ static __always_inline void adjust_persistent(__u32 server, int by)
 		__sync_fetch_and_add(&load->persistent, by);
 }
 
+static __always_inline __u32 children_of(const struct template *template)
+{
+	return READ_ONCE(template->children) & ~(__u32)TEMPLATE_ASSURED;
+}
+
 static __always_inline bool template_expired(const struct template *template, __u64 now_ns)
 {
-	return READ_ONCE(template->children) == 0 && now_ns > READ_ONCE(template->expires_ns);
+	return children_of(template) == 0 && now_ns > READ_ONCE(template->expires_ns);
 }
 
 /* One child less for the template that a connection was scheduled by. */
@@ -42,7 +47,7 @@ static __always_inline void leave_template(const struct connection_key *key, __u
 
 	template_key(&template_id, service, from_low ? key->low : key->high, prefix);
 	template = bpf_map_lookup_elem(&templates, &template_id);
-	if (template && READ_ONCE(template->children))
+	if (template && children_of(template))
 		__sync_fetch_and_add(&template->children, -1);
 }
 
@@ -118,7 +123,7 @@ static __always_inline bool sweep_template(const struct template_key *key, struc
 	if (!template_expired(template, now_ns) || server == SERVER_NONE ||
 	    __sync_val_compare_and_swap(&template->server, server, SERVER_NONE) != server)
 		return 0;
-	if (READ_ONCE(template->children)) {
+	if (children_of(template)) {
 		WRITE_ONCE(template->server, server);
 		return 0;
 	}

@@ -2,6 +2,7 @@
 /* Live counters of the table: moved by whoever wins the change of a connection's word, repaired by the director. */
 #pragma once
 
+#include "account.h"
 #include "bucket.h"
 #include "persistence.h"
 #include "tcp_state.h"
@@ -134,6 +135,7 @@ __noinline int retire(__u32 which, __u32 slot, __u64 word)
 	    __sync_val_compare_and_swap(&connection->word, word, word & WORD_GENERATION) != word)
 		return 0;
 	count_connection(connection->service, connection->server, word, -1);
+	account_ended(connection);
 	if (flags & CONNECTION_PERSISTENT)
 		leave_template(&connection->key, connection->service, connection->persistence_prefix,
 			       flags & CONNECTION_FROM_LOW);

@@ -38,6 +38,22 @@ static __always_inline void take_census(const struct connection *connection, __u
 		*unassured += 1;
 }
 
+/*
+ * What a real server's account does not have yet: it was read before the sweep, so that what is forgotten by the sweep
+ * counts as well.
+ */
+static __always_inline void take_traffic(const struct connection *connection)
+{
+	__u32 server = connection->server;
+	struct server_census *census =
+		connection->service == SERVICE_NONE ? NULL : bpf_map_lookup_elem(&server_census, &server);
+
+	for (int i = 0; census && i < DIRECTIONS; i++) {
+		census->packets[i] += READ_ONCE(connection->packets[i]);
+		census->bytes[i] += READ_ONCE(connection->bytes[i]);
+	}
+}
+
 /* Take a connection out whose time is over. 1 if this was who did it. */
 static __always_inline __u32 expire(__u32 which, __u32 slot, __u64 word)
 {
@@ -55,6 +71,7 @@ static __always_inline void sweep_connection(struct connection *connection, __u3
 
 	if (!(WORD_FLAGS(word) & CONNECTION_LIVE))
 		return;
+	take_traffic(connection);
 	if (idle_ns(connection, slice->now_ns) > timeout_of(pass->ruleset, WORD_STATE(word))) {
 		slice->expired += expire(slice->table, slot, word);
 		return;

@@ -89,15 +89,35 @@ static __always_inline bool becomes_assured(const struct packet *p, const struct
 	       (connection->packets[REQUEST] >= ASSURED_PACKETS && p->now_ns > connection->created_ns + ASSURED_NS);
 }
 
-/* A change of state or flags, for the CPU that won it. */
-static __always_inline void count_change(__u32 service, __u32 server, __u64 before, __u64 after)
+/* The template a connection was scheduled by has an assured one now. */
+static __always_inline void assure_template(const struct connection *connection)
 {
+	struct template_key key = {};
+	struct template *template;
+
+	template_key(&key, connection->service,
+		     WORD_FLAGS(connection->word) & CONNECTION_FROM_LOW ? connection->key.low : connection->key.high,
+		     connection->persistence_prefix);
+	template = bpf_map_lookup_elem(&templates, &key);
+	if (template)
+		__sync_fetch_and_or(&template->children, TEMPLATE_ASSURED);
+}
+
+/* A change of state or flags, for the CPU that won it. Not inlined: few packets change anything, and the stack is short. */
+__noinline int count_change(struct connection *connection, __u32 service, __u32 server, __u64 before, __u64 after)
+{
+	if (!connection)
+		return 0;
 	if (state_active(WORD_STATE(before)) != state_active(WORD_STATE(after))) {
 		adjust_load(service, server, WORD_STATE(after), 1);
 		adjust_load(service, server, WORD_STATE(before), -1);
 	}
-	if ((WORD_FLAGS(before) ^ WORD_FLAGS(after)) & CONNECTION_ASSURED)
+	if ((WORD_FLAGS(before) ^ WORD_FLAGS(after)) & CONNECTION_ASSURED) {
 		adjust_unassured(service, -1);
+		if (WORD_FLAGS(after) & CONNECTION_PERSISTENT)
+			assure_template(connection);
+	}
+	return 0;
 }
 
 /* State, flags, times and counts after a packet of a connection. */
@@ -122,7 +142,7 @@ static __always_inline void track(const struct packet *p, struct connection *con
 		server = READ_ONCE(connection->server);
 		if (__sync_val_compare_and_swap(&connection->word, word, changed) != word)
 			continue;
-		count_change(service, server, word, changed);
+		count_change(connection, service, server, word, changed);
 		break;
 	}
 	if (connection->last_seen_ns != p->now_ns)

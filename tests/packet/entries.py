@@ -125,6 +125,11 @@ class Entries:
         entries = self.maps["templates"].entries().items()
         return {key: np.frombuffer(bytearray(value), dtype) for key, value in entries}
 
+    @staticmethod
+    def children(template: Any) -> int:
+        """Live connections of a template."""
+        return int(template["children"]) & ~abi.enum("template_flag")["TEMPLATE_ASSURED"]
+
     def hop_of(self, hop_id: int) -> Hop:
         target = int(self.hops.hops["target"][hop_id])
         leg_id, mac = abi.split_target(target)

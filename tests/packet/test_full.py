@@ -50,7 +50,7 @@ def test_table_full_of_active_connections_forwards_further_ones_untracked_and_lo
     loads = [rig.load_of(f"fw{i}") for i in range(2)]
     assert sum(load[0] for load in loads) == len(known) + len(beyond) == len(rig.connections())
     (template,) = rig.templates().values()
-    assert template[0]["children"] == len(known), "persistence is scheduling too"
+    assert rig.children(template[0]) == len(known), "persistence is scheduling too"
     for port in known:
         assert rig.send("firewalls", reply(tcp("A", sport=port), "A"), FW[0]) == forwarded("RESPONSE", BACK)
 

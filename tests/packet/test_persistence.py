@@ -90,7 +90,7 @@ def test_expired_template_is_bound_anew_by_the_next_connection(rig: Rig) -> None
     rig.sweep()
     rig.age(10)
     assert chosen(rig, tcp()) == 1
-    assert (persistent(rig), only_template(rig)["children"]) == ([0, 1, 0, 0], 1)
+    assert (persistent(rig), rig.children(only_template(rig))) == ([0, 1, 0, 0], 1)
 
 
 def test_template_lives_while_a_connection_of_it_lives(rig: Rig) -> None:
@@ -101,7 +101,7 @@ def test_template_lives_while_a_connection_of_it_lives(rig: Rig) -> None:
         rig.send("outside", udp(), ROUTER)
         assert rig.sweep()["templates"] == 1
     assert chosen(rig, udp(sport=2)) == 0
-    assert only_template(rig)["children"] == 2
+    assert rig.children(only_template(rig)) == 2
 
 
 def test_time_is_restarted_by_new_connections_and_not_by_packets(rig: Rig) -> None:
@@ -123,15 +123,15 @@ def test_children_are_counted_exactly_whoever_ends_a_connection(rig: Rig) -> Non
     rig.publish(sticking())
     for port in range(1, 6):
         chosen(rig, tcp(sport=port))
-    assert only_template(rig)["children"] == 5
+    assert rig.children(only_template(rig)) == 5
     rig.send("outside", tcp("FA", sport=1), ROUTER)
     rig.send_over("outside", tcp(sport=1), ROUTER)
-    assert only_template(rig)["children"] == 5, "one was over and reopened"
+    assert rig.children(only_template(rig)) == 5, "one was over and reopened"
     rig.age(11)
     rig.send_over("outside", tcp(sport=2), ROUTER)
-    assert only_template(rig)["children"] == 5, "one had expired and was opened anew"
+    assert rig.children(only_template(rig)) == 5, "one had expired and was opened anew"
     rig.sweep()
-    assert only_template(rig)["children"] == 1
+    assert rig.children(only_template(rig)) == 1
     assert [rig.load_of("fw0"), len(rig.connections())] == [(1, 0, 1), 1]
 
 
@@ -141,7 +141,7 @@ def test_packet_in_the_middle_is_no_child(rig: Rig) -> None:
     assert rig.templates() == {}
     chosen(rig, tcp(sport=2))
     chosen(rig, tcp("A", sport=3))
-    assert only_template(rig)["children"] == 1
+    assert rig.children(only_template(rig)) == 1
 
 
 def test_real_server_of_weight_0_keeps_its_persistent_clients(rig: Rig) -> None:

@@ -133,7 +133,7 @@ def test_persistent_client_on_two_cpus_has_one_template_with_exact_children(crow
     keys, values = keys_and_values(crowd)
     (template,) = crowd.templates().values()
     assert len(set(values["server"].tolist())) == 1
-    assert int(template[0]["children"]) == len(keys) == len(odd) + len(even)
+    assert crowd.children(template[0]) == len(keys) == len(odd) + len(even)
     assert sum(crowd.load_of(f"fw{i}")[2] for i in range(4)) == 1
     crowd.sweep(after_s=1e6)
     assert crowd.sweep(after_s=1e6)["templates"] == 0

@@ -9,6 +9,7 @@ import click
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import BAD, GOOD, NOTABLE, Cell, Column, Styled, print_table
 from lasthop.cli.text import present
+from lasthop.cli.traffic import traffic_cells, traffic_columns, traffic_options
 
 if TYPE_CHECKING:
     from lasthop.api.client import Client, Report
@@ -29,17 +30,24 @@ COLUMNS = (
 
 
 @click.command("servers")
+@traffic_options
 @json_option
 @click.pass_obj
-def servers(client: Client, *, as_json: bool) -> None:
+def servers(client: Client, *, shown: str | None, as_json: bool) -> None:
     """Show the real servers of each service.
 
     EFF is the effective weight: what new connections are scheduled by now, where WEIGHT is the
     configured one. PERSIST counts persistence templates. An unresolved real server has no MAC
-    address yet and gets no packets.
+    address yet and gets no packets; one that is full has reached its upper threshold. With --stats
+    or --rates PACKETS and BYTES are requests/responses, since `lasthop zero` or the beginning.
     """
     if as_json:
         print_json(client, "servers")
+        return
+    if shown:
+        columns = (*COLUMNS[:2], *traffic_columns(shown))
+        rows = [(each["service"], each["name"], *traffic_cells(each, shown)) for each in client.servers()]
+        print_table(columns, rows, empty="No real servers are configured.")
         return
     print_table(COLUMNS, [_row(server) for server in client.servers()], empty="No real servers are configured.")
 

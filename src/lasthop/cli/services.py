@@ -9,6 +9,7 @@ import click
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import BAD, NOTABLE, Cell, Column, Styled, print_table
 from lasthop.cli.text import ABSENT, duration
+from lasthop.cli.traffic import traffic_cells, traffic_columns, traffic_options
 
 if TYPE_CHECKING:
     from lasthop.api.client import Client, Report
@@ -27,16 +28,23 @@ COLUMNS = (
 
 
 @click.command("services")
+@traffic_options
 @json_option
 @click.pass_obj
-def services(client: Client, *, as_json: bool) -> None:
+def services(client: Client, *, shown: str | None, as_json: bool) -> None:
     """Show the virtual services: what a mark leads to.
 
     SERVERS are its real servers, USABLE those that can be given new connections now. ACTIVE and
-    INACTIVE count connections as LVS does, PERSISTENT the live persistence templates.
+    INACTIVE count connections as LVS does, PERSISTENT the live persistence templates. With --stats
+    or --rates PACKETS and BYTES are requests/responses, since `lasthop zero` or the beginning.
     """
     if as_json:
         print_json(client, "services")
+        return
+    if shown:
+        columns = (COLUMNS[0], *traffic_columns(shown))
+        rows = [(each["service"], *traffic_cells(each, shown)) for each in client.services()]
+        print_table(columns, rows, empty="No services are configured.")
         return
     print_table(COLUMNS, [_row(service) for service in client.services()], empty="No services are configured.")
 

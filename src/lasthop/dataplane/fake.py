@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lasthop.dataplane.fake_traffic import FakeTraffic
 from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
 from lasthop.errors import DataPlaneError
@@ -83,6 +84,8 @@ class FakeDataPlane:
         """Raised by `publish` while it is set."""
         self.resizing = self.pinned.resizing
         """See DataPlane.resizing."""
+        self.traffic = FakeTraffic(lambda: [each.report for each in self.pinned.connections])
+        """See DataPlane.traffic."""
         self.closed = False
         self._condemned: set[int] = set()
 

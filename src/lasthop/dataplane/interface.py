@@ -7,7 +7,7 @@ Owns the protocol `DataPlane`. `lasthop.dataplane.kernel` is the one that forwar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
+    from lasthop.model.statistics import Rates, Statistics
+    from lasthop.model.template import TemplateReport
     from lasthop.policy.plan import Plan
 
 
@@ -25,6 +27,16 @@ class Load:
     active: int
     inactive: int
     persistent: int
+    overloaded: bool = False
+    """It reached its upper threshold, and takes no new ones."""
+
+
+class Measured(NamedTuple):
+    """The traffic of a service or a real server, as of the last sweep that was whole."""
+
+    statistics: Statistics
+    """Since `Traffic.zero`, or since it was published first."""
+    rates: Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +71,28 @@ class Resizing:
     """Connections that found no room in it when they were last tried; they will be tried again."""
 
 
+class Traffic(Protocol):
+    """What went through services and real servers, as of the last sweep that was whole, and who is bound to whom."""
+
+    def servers(self) -> dict[tuple[str, str], Measured]:
+        """(service label, real server) -> its traffic; also of those that are out of the plan and have connections."""
+
+    def services(self) -> dict[str, Measured]:
+        """Service label -> its traffic, that of real servers it does not have any more included."""
+
+    def zero(self, service: str | None = None) -> None:
+        """Count the traffic of a service and its real servers from here on, or that of all services."""
+
+    def templates(self) -> list[TemplateReport]:
+        """All persistence templates that have not expired."""
+
+
 class DataPlane(Protocol):
     """Programs, maps and attachments of one director. Every method may raise DataPlaneError."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Statistics, rates and persistence templates."""
 
     @property
     def adopted(self) -> bool:

@@ -30,6 +30,7 @@ from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
 from lasthop.dataplane.resize import Resize, resume
 from lasthop.dataplane.sweeping import Sweep
+from lasthop.dataplane.traffic import KernelTraffic
 from lasthop.errors import DataPlaneError, ForeignPinsError
 from lasthop.model.connection import HopName
 from lasthop.model.connection_query import ConnectionPage
@@ -89,6 +90,8 @@ class KernelDataPlane:
         self._publisher = Publisher(maps, self._hops)
         self._legs = LegTable(maps, self._attacher, self._publisher)
         self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
+        self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns)
+        """See DataPlane.traffic."""
         self._sweep = Sweep(self._loaded, self._hops, self._publisher)
         self._tables: tuple[Map, ...] = ()
         self._open_tables()
@@ -155,7 +158,12 @@ class KernelDataPlane:
         """See DataPlane.load."""
         loads = self._publisher.server_loads
         return {
-            key: Load(int(loads["active"][i]), int(loads["inactive"][i]), int(loads["persistent"][i]))
+            key: Load(
+                int(loads["active"][i]),
+                int(loads["inactive"][i]),
+                int(loads["persistent"][i]),
+                overloaded=bool(loads["overloaded"][i]),
+            )
             for key, i in self._publisher.server_ids().items()
         }
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
+from lasthop.dataplane.accounts import Accounts
 from lasthop.dataplane.encode import Half, Ids, Parts, encode
 from lasthop.dataplane.identity import NameTable
 from lasthop.dataplane.virtual_addresses import VirtualAddresses
@@ -42,6 +43,7 @@ class Publisher:
         self.live = maps["live"].view(types.struct("live"))
         self.legs = maps["legs"].view(types.struct("leg"))
         self.rulesets = maps["rulesets"].view(types.struct("ruleset"))
+        self.accounts = Accounts(maps)
         self.server_loads = maps["server_loads"].view(types.struct("server_load"))
         self._halves = {
             name: maps[name].view(dtype).reshape(2, -1)
@@ -80,6 +82,12 @@ class Publisher:
         return servers
 
     @property
+    def persistence_prefixes(self) -> NDArray[np.uint16]:
+        """Of each service: bits of an IPv4 client's address that tell clients apart."""
+        prefixes: NDArray[np.uint16] = self._halves["services"][self.half]["persistence_prefix"]
+        return prefixes
+
+    @property
     def timeouts_ns(self) -> NDArray[np.int64]:
         """Time-out of each state."""
         timeouts: NDArray[np.int64] = self.rulesets["timeout_ns"][self.half].astype(np.int64)
@@ -105,8 +113,7 @@ class Publisher:
             xdp_legs=xdp_legs,
         )
         changed = self._changed(plan, ids)
-        for service in plan.services:
-            ids.services[service.label] = self.services.id_of(service.label)
+        self._give_service_ids(plan, ids)
         for service in changed:
             for server in service.servers:
                 ids.boxes[server.name] = self.boxes.id_of(server.name)
@@ -157,6 +164,17 @@ class Publisher:
             if name is not None and name != ANY_REAL_SERVER:
                 ids.boxes.setdefault(name, self.boxes.id_of(name))
 
+    def _give_service_ids(self, plan: Plan, ids: Ids) -> None:
+        """A service that comes anew counts from zero, also if it has connections of its former life."""
+        before = {service.label for service in self._published.services} if self._published else None
+        for service in plan.services:
+            known = self.services.get(service.label)
+            ids.services[service.label] = id_ = self.services.id_of(service.label)
+            if known is None:
+                self.accounts.open_service(id_)
+            elif before is not None and service.label not in before:
+                self.accounts.zero([id_], [])
+
     def _give_server_ids(self, services: list[PlannedService]) -> None:
         known = self._server_ids
         fresh = [
@@ -175,6 +193,7 @@ class Publisher:
                 )
             known[key] = id_
             self.server_loads[id_ : id_ + 1] = 0
+            self.accounts.open_server(id_)
 
     def _resolve_hops(self, services: list[PlannedService], ids: Ids) -> None:
         current = np.where(self.servers["box"], self.servers["hop"], 0).tolist()
@@ -246,6 +265,9 @@ class Publisher:
         if not forgotten:
             return
         for key in forgotten:
+            service = self.services.get(key[0])
+            if service is not None:
+                self.accounts.close_server(self._server_ids[key], service)
             del self._server_ids[key]
             self._hop_ids.pop(key, None)
         self._retired.difference_update(forgotten)

@@ -21,6 +21,7 @@ from lasthop.errors import DataPlaneError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lasthop.dataplane.accounts import Accounts
     from lasthop.dataplane.hop_table import HopTable
     from lasthop.dataplane.loader import Loaded
     from lasthop.dataplane.publisher import Publisher
@@ -42,6 +43,7 @@ class Sweep:
         self._loaded = loaded
         self._hops = hops
         self._publisher = publisher
+        self._accounts: Accounts = publisher.accounts
         self._refs = loaded.maps["hop_refs"].view(np.dtype("u4"))
         self._server_census = loaded.maps["server_census"].view(types.struct("server_census"))
         self._service_census = loaded.maps["service_census"].view(np.dtype("u4"))
@@ -96,6 +98,7 @@ class Sweep:
         self._hops.swept(self._refs)
         self._hops.clear_unused(self._publisher.servers["hop"])
         if not self._resized:
+            self._accounts.finish(self._server_census, self._publisher.servers["service"], now_ns)
             self._mend(now_ns)
         return TableSize(self._counts["connections"], self._counts["assured"], maximum)
 
@@ -109,6 +112,7 @@ class Sweep:
         self._counts = dict.fromkeys(_COUNTED, 0)
         for census in (self._refs, self._server_census, self._service_census):
             census[:] = 0
+        self._accounts.begin(int(np.flatnonzero(self._publisher.servers["box"]).max(initial=-1)) + 1)
         self._changes = {name: counters[f"{field}_changes"].copy() for name, (counters, field) in self._live().items()}
         ids = abi.enum("table_id")
         tables = [(ids["TABLE_MAIN"], "entries")] + ([(ids["TABLE_NEXT"], "next_entries")] if both else [])

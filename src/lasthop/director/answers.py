@@ -13,10 +13,13 @@ import time
 from typing import TYPE_CHECKING
 
 from lasthop import __version__
+from lasthop.config.build import timeout_key
 from lasthop.config.dump import dump
 from lasthop.director import reports
 from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.director import State
 from lasthop.model.status import StatusReport
+from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
     from lasthop.dataplane.interface import DataPlane, TableSize
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
     from lasthop.model.service import ServiceReport
+    from lasthop.model.template import TemplateReport
     from lasthop.policy.plan import Plan
+
+#: Sweeps for those who ask may take this share of the director's time.
+_SWEEP_SHARE = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +52,9 @@ class Answers:
         """Problem by what it is about."""
         self._missing: frozenset[str] = frozenset()
         self._started = time.monotonic()
+        self._swept_at = 0.0
+        """When somebody's question was last answered by a sweep, and how long that took."""
+        self._sweep_took_s = 0.0
         self.detached = False
         """True once `detach` took the data plane out: the process has nothing left to do."""
 
@@ -55,7 +65,7 @@ class Answers:
     def status(self) -> StatusReport:
         """See Operations.status."""
         plan, _ = self._ready()
-        self._size = size = self._live.sweep()
+        size = self._freshened()
         counters = self._live.counters()
         return StatusReport(
             director=self._configuration.director.name,
@@ -85,11 +95,37 @@ class Answers:
 
     def services(self) -> list[ServiceReport]:
         """See Operations.services."""
-        return reports.service_reports(self._ready()[0], self._live.load())
+        plan, _ = self._ready()
+        self._freshened()
+        return reports.service_reports(plan, self._live.load(), self._live.traffic.services())
 
     def servers(self) -> list[ServerReport]:
         """See Operations.servers."""
-        return reports.server_reports(self._ready()[0], self._live.load())
+        plan, _ = self._ready()
+        self._freshened()
+        return reports.server_reports(plan, self._live.load(), self._live.traffic.servers())
+
+    def templates(self) -> list[TemplateReport]:
+        """See Operations.templates."""
+        self._ready()
+        return self._live.traffic.templates()
+
+    def timeouts(self) -> TimeoutsReport:
+        """See Operations.timeouts."""
+        timeouts = self._configuration.director.timeouts
+        return TimeoutsReport(
+            timeouts.profile,
+            {timeout_key(state): timeouts.seconds[state] for state in State if state in timeouts.seconds},
+        )
+
+    def zero(self, service: str | None = None) -> None:
+        """See Operations.zero."""
+        if service is not None and not any(each.label == service for each in self._configuration.services):
+            raise DirectorError(f"there is no service {service}", "see lasthop services")
+        self._ready()
+        self._swept_at = 0.0
+        self._freshened()
+        self._live.traffic.zero(service)
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """See Operations.connections."""
@@ -102,6 +138,16 @@ class Answers:
     def counters(self) -> list[CounterReport]:
         """See Operations.counters."""
         return self._live.counters()
+
+    def _freshened(self) -> TableSize:
+        """Sweep, unless a sweep has just been: who asks often shall not take the director's time."""
+        _, size = self._ready()
+        began = time.monotonic()
+        if began - self._swept_at >= self._sweep_took_s / _SWEEP_SHARE:
+            self._size = size = self._live.sweep()
+            self._swept_at = time.monotonic()
+            self._sweep_took_s = self._swept_at - began
+        return size
 
     def _note(self, about: str, problem: str) -> None:
         before = self._noted.pop(about, "")

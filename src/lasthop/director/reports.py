@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
+from lasthop.model.statistics import Rates, Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from lasthop.dataplane.interface import Attachment, Load, Resizing
+    from lasthop.dataplane.interface import Attachment, Load, Measured, Resizing
     from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan, PlannedServer
 
@@ -42,11 +43,17 @@ def leg_reports(
     ]
 
 
-def service_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[ServiceReport]:
+def service_reports(
+    plan: Plan, load: Mapping[tuple[str, str], Load], traffic: Mapping[str, Measured]
+) -> list[ServiceReport]:
     """The services of `plan`, with the connections of real servers that are no longer in it."""
+    by_service: dict[str, list[Load]] = {}
+    for (label, _), one in load.items():
+        by_service.setdefault(label, []).append(one)
     reports = []
     for service in plan.services:
-        loads = [load[key] for key in load if key[0] == service.label]
+        loads = by_service.get(service.label, [])
+        measured = traffic.get(service.label)
         reports.append(
             ServiceReport(
                 service=service.label,
@@ -59,15 +66,23 @@ def service_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[Se
                 inactive=sum(one.inactive for one in loads),
                 persistent=sum(one.persistent for one in loads),
                 scheduler_flags=service.scheduler_flags,
+                persistence_prefix=service.persistence_prefix,
+                one_packet=service.one_packet,
+                statistics=measured.statistics if measured else Statistics(),
+                rates=measured.rates if measured else Rates(),
             )
         )
     return reports
 
 
-def server_reports(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[ServerReport]:
+def server_reports(
+    plan: Plan, load: Mapping[tuple[str, str], Load], traffic: Mapping[tuple[str, str], Measured]
+) -> list[ServerReport]:
     """The real servers of `plan`."""
     return [
-        _server_report(service.label, server, load.get((service.label, server.name)))
+        _server_report(
+            service.label, server, load.get((service.label, server.name)), traffic.get((service.label, server.name))
+        )
         for service in plan.services
         for server in service.servers
     ]
@@ -102,7 +117,7 @@ def notes(resizing: Resizing | None) -> list[str]:
     return [f"{told}, {resizing.refused} found no room yet" if resizing.refused else told]
 
 
-def _server_report(label: str, server: PlannedServer, load: Load | None) -> ServerReport:
+def _server_report(label: str, server: PlannedServer, load: Load | None, measured: Measured | None) -> ServerReport:
     return ServerReport(
         name=server.name,
         service=label,
@@ -115,6 +130,11 @@ def _server_report(label: str, server: PlannedServer, load: Load | None) -> Serv
         persistent=load.persistent if load else 0,
         leg=server.leg,
         mac=server.mac or "",
+        upper_threshold=server.upper_threshold,
+        lower_threshold=server.lower_threshold,
+        overloaded=load.overloaded if load else False,
+        statistics=measured.statistics if measured else Statistics(),
+        rates=measured.rates if measured else Rates(),
     )
 
 
