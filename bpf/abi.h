@@ -66,6 +66,7 @@ enum connection_flag {
 	CONNECTION_PENDING = 32,     /* written, and not yet known to be the only one of its key */
 	CONNECTION_OVERFLOW = 64,    /* counted in table.overflowed: in its key's third or fourth bucket */
 	CONNECTION_ONE_PACKET = 128, /* only while it is decided: there will be no entry */
+	CONNECTION_MOVED = 256,	     /* here by rendezvous, since its real server died */
 };
 
 /* Which connection table: during a resize there are two. */
@@ -126,12 +127,17 @@ enum ruleset_flag {
 	RULESET_NO_REUSE = 4,	  /* a SYN begins nothing anew */
 	RULESET_REUSE_FIN = 8,	  /* a SYN begins anew what is in FIN_WAIT */
 	RULESET_EXPIRE_GONE = 16, /* a connection of a removed server ends at its next packet */
+	RULESET_DEATHS = 32,	  /* there are dead servers */
 };
 
 enum server_flag {
 	SERVER_USABLE = 1,
 	SERVER_RETIRED = 2,
+	SERVER_DEAD = 4, /* its connections go the way of its service's on_death */
 };
+
+/* What a service's on_death says of the connections of a dead server. */
+enum on_death { DEATH_KEEP, DEATH_REBALANCE, DEATH_RESET, DEATH_DROP, DEATH_BYPASS };
 
 /* Rule fields that mean "any", and the service of a pass rule. */
 enum rule_value {
@@ -191,7 +197,7 @@ struct service {
 	__u16 fallback_count; /* FALLBACK_SLOTS, or 0 when no server is usable */
 	__u16 persistence_prefix;
 	__u32 mtu; /* the smallest of its real servers' legs: nothing larger is scheduled */
-	__u32 reserved;
+	__u32 on_death;
 	__u64 persistence_ns; /* 0: no persistence */
 };
 

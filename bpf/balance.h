@@ -2,7 +2,7 @@
 /* The path of a packet through the director, in order. */
 #pragma once
 
-#include "forward.h"
+#include "death.h"
 
 /* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
 static __always_inline void end(const struct packet *p, const struct connection *connection,
@@ -14,6 +14,14 @@ static __always_inline void end(const struct packet *p, const struct connection 
 
 	if (!p->related && retire_found(p))
 		count(event);
+}
+
+/* Take the connection of a dead server out, which begins anew with this packet. An ICMP error is not the one to do it. */
+static __always_inline void move_on(struct packet *p)
+{
+	p->choice.flags |= CONNECTION_MOVED;
+	if (!p->related && retire_found(p))
+		count(EVENT_MOVED);
 }
 
 /* Another CPU remembers this packet's connection: forward as that says. */
@@ -49,6 +57,17 @@ __noinline __u32 decide(struct packet *p)
 			return KERNEL_TC;
 		end(p, connection, ruleset);
 		connection = NULL;
+	}
+	if (connection && unlikely(ruleset->flags & RULESET_DEATHS)) {
+		reason = after_death(p);
+		if (reason == TO_BE_MOVED) {
+			if (p->entry == ENTRY_XDP)
+				return KERNEL_TC;
+			move_on(p);
+			connection = NULL;
+		} else if (reason != NOT_DEAD) {
+			return reason;
+		}
 	}
 	if (likely(connection)) {
 		reason = forward_known(p, connection);
@@ -88,7 +107,7 @@ static __always_inline __u32 balance(struct packet *p, const struct frame *f, __
 	p->half = READ_ONCE(state->half) & 1;
 	p->now_ns = bpf_ktime_get_coarse_ns();
 	reason = decide(p);
-	if (likely(reason < KERNEL_FIRST))
+	if (likely(reason < KERNEL_FIRST && reason != FORWARDED_RESET))
 		rewrite(p, f->eth);
 	return reason;
 }

@@ -270,7 +270,8 @@ __noinline int match_address(struct packet *p, __u32 source_box)
 /* Choose for a packet whose service is known: 0, or the reason why it goes nowhere. */
 static __always_inline __u32 assign_by(struct packet *p, const struct ruleset *ruleset)
 {
-	if (unlikely(ruleset->flags & RULESET_STRICT_TCP && p->ip_proto == IPPROTO_TCP && !p->opening && !p->related))
+	if (unlikely(ruleset->flags & RULESET_STRICT_TCP && p->ip_proto == IPPROTO_TCP && !p->opening && !p->related &&
+		     !(p->choice.flags & CONNECTION_MOVED)))
 		return DROP_MIDSTREAM;
 	return assign(p);
 }
@@ -313,7 +314,7 @@ static __always_inline __u32 forward_unknown(struct packet *p)
 {
 	__u32 reason;
 
-	p->choice.flags = 0;
+	p->choice.flags &= CONNECTION_MOVED;
 	p->choice.prefix = 0;
 	reason = classify(p);
 	return reason ? reason : forward_new(p);

@@ -11,6 +11,7 @@
  */
 #include "balance.h"
 #include "migrate.h"
+#include "reset.h"
 #include "transmit.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -29,6 +30,7 @@ const struct {
 	enum service_flag service_flag;
 	enum ruleset_flag ruleset_flag;
 	enum server_flag server_flag;
+	enum on_death on_death;
 	enum template_flag template_flag;
 	enum rule_value rule_value;
 	enum service_id service_id;
@@ -58,6 +60,10 @@ int lh_tc(struct __sk_buff *skb)
 	p.segments = skb->gso_segs;
 	p.segment_length = skb->gso_size;
 	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f, skb->ifindex);
+	if (unlikely(reason == FORWARDED_RESET)) {
+		reason = answer_reset(skb, p.l4_length);
+		p.out.ifindex = skb->ifindex;
+	}
 	count(reason);
 	if (reason < KERNEL_FIRST)
 		return bpf_redirect(p.out.ifindex, 0);

@@ -16,6 +16,7 @@ enum reason {
 	FORWARDED_RELATED,
 	FORWARDED_STRAY,
 	FORWARDED_UNTRACKED,
+	FORWARDED_RESET,
 	KERNEL_FIRST, /* not a reason: the kernel group starts here */
 	KERNEL_TC,
 	KERNEL_NOT_IP,
@@ -35,6 +36,7 @@ enum reason {
 	KERNEL_NO_RULE,
 	KERNEL_EMPTY,
 	KERNEL_TOO_BIG,
+	KERNEL_BYPASS,
 	DROP_FIRST, /* not a reason: the drop group starts here */
 	DROP_EMPTY,
 	DROP_LOOP,
@@ -42,6 +44,7 @@ enum reason {
 	DROP_LEG_DOWN,
 	DROP_CONTENDED,
 	DROP_MIDSTREAM,
+	DROP_DEAD,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_QUOTA,
@@ -57,6 +60,7 @@ enum reason {
 	EVENT_EXPIRED,
 	EVENT_REUSED,
 	EVENT_SERVER_GONE,
+	EVENT_MOVED,
 	EVENT_XDP_REDIRECT_ERROR,
 	REASONS,
 };

@@ -19,6 +19,7 @@ from lasthop import __version__
 from lasthop.errors import ConfigurationError, LasthopError, VerifierError
 
 NOUNS = "Nouns (read; --json on each)"
+VERBS = "Verbs (write)"
 DIRECTOR = "Director"
 LAB = "Lab"
 
@@ -41,10 +42,20 @@ COMMANDS: dict[str, Entry] = {
     "services": Entry("lasthop.cli.services:services", NOUNS, "Virtual services: what a mark leads to."),
     "servers": Entry("lasthop.cli.servers:servers", NOUNS, "Real servers of each service."),
     "connections": Entry("lasthop.cli.connections:connections", NOUNS, "Live connections and their last hops."),
+    "templates": Entry("lasthop.cli.templates:templates", NOUNS, "Persistence: which client is bound to whom."),
+    "drains": Entry("lasthop.cli.drain:drains", NOUNS, "Real servers that are drained, and how far they are."),
+    "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "drain": Entry("lasthop.cli.drain:drain", VERBS, "Give a real server no new connections; watch it empty."),
+    "weight": Entry("lasthop.cli.verbs:weight", VERBS, "Give a real server another weight."),
+    "enable": Entry("lasthop.cli.verbs:enable", VERBS, "Let a real server take new connections again."),
+    "disable": Entry("lasthop.cli.verbs:disable", VERBS, "Take a real server out at once."),
+    "mark": Entry("lasthop.cli.mark:mark", VERBS, "Add or delete a mark rule."),
+    "zero": Entry("lasthop.cli.dump:zero", VERBS, "Set statistics to zero."),
     "run": Entry("lasthop.daemon.commands:run", DIRECTOR, "Run the director of FILE in the foreground."),
     "apply": Entry("lasthop.daemon.apply:apply", DIRECTOR, "Let FILE be the running director's configuration."),
+    "dump": Entry("lasthop.cli.dump:dump", DIRECTOR, "The running configuration, as TOML."),
     "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),

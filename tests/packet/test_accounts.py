@@ -1,4 +1,4 @@
-"""Statistics: every connection, packet and byte of a real server is counted once, whether its connection lives or not."""
+"""Statistics: every connection, packet and byte of a real server is counted once, also after its connection is over."""
 
 from __future__ import annotations
 

@@ -21,11 +21,14 @@ from lasthop.errors import DataPlaneError, DirectorError
 from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionPage
 from lasthop.model.counter import CounterReport
+from lasthop.model.drain import DrainReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
 from lasthop.model.status import StatusReport
+from lasthop.model.template import TemplateReport
+from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -37,6 +40,9 @@ NOUNS = {
     "services": ServiceReport,
     "servers": ServerReport,
     "connections": ConnectionReport,
+    "templates": TemplateReport,
+    "drains": DrainReport,
+    "timeouts": TimeoutsReport,
     "hops": HopReport,
     "counters": CounterReport,
 }
@@ -158,7 +164,15 @@ def test_an_empty_list_is_json_too(tmp_path: Path) -> None:
 def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
     described = application(sample()).openapi()
     assert sorted(described["paths"]) == sorted(
-        [*(f"/v1/{noun}" for noun in NOUNS), "/v1/connections/count", "/v1/apply", "/v1/detach", "/v1/edit", "/v1/dump"]
+        [
+            *(f"/v1/{noun}" for noun in NOUNS),
+            "/v1/connections/count",
+            "/v1/apply",
+            "/v1/detach",
+            "/v1/edit",
+            "/v1/dump",
+            "/v1/zero",
+        ]
     )
     for noun, report in NOUNS.items():
         fields = [field.name for field in dataclasses.fields(report)]

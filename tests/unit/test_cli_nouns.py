@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-NOUNS = ("status", "legs", "services", "servers", "connections", "hops", "counters")
+NOUNS = ("status", "legs", "services", "servers", "connections", "templates", "drains", "timeouts", "hops", "counters")
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ SINGLE = [
     ("timeout = 360", "timeout = 31_536_001", "service[0].persistence.timeout", "31536001", "too big", "31536000"),
     ('when_empty = "drop"', 'when_empty = "bypass"', "service[0].when_empty", '"bypass"', "'drop' or 'kernel'",
      "write"),
-    ('when_empty = "drop"', "on_death = 1", "service[0].on_death", "1", "no key",
+    ('when_empty = "drop"', "shape = 1", "service[0].shape", "1", "no key",
      "use one of mark, match, address"),
     ('"fw2"', '"fw1"', "service[0].real_server[1].name", '"fw1"', "the name of real_server[0]", "once per service"),
     ('"10.0.1.12"', '"10.0.1.12/24"', "service[0].real_server[1].address", '"10.0.1.12/24"', "a prefix", '"10.0.1.12"'),

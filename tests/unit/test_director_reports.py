@@ -15,9 +15,11 @@ from lasthop.director.director import Director
 from lasthop.errors import DirectorError
 from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.director import State
+from lasthop.model.edit import SetTimeouts
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
+from lasthop.model.statistics import Statistics
 from tests.unit.director_worlds import (
     CLIENT,
     CONFIGURATION,
@@ -87,7 +89,7 @@ def test_servers_are_reported_with_their_live_connections() -> None:
     director, dataplane = started(observation(fw2=None))
     dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
     dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), (CLIENT[0], 2), WWW, State.FIN_WAIT)
-    assert director.servers() == [
+    assert [dataclasses.replace(each, statistics=Statistics()) for each in director.servers()] == [
         ServerReport("fw1", "FWM 1", "10.0.1.11", 1, 1, "up", 1, 1, 0, "firewalls", FW1_MAC),
         ServerReport("fw2", "FWM 1", "10.0.1.12", 3, 0, "unresolved", 0, 0, 0, "firewalls", ""),
         ServerReport("router", "FWM 2", "192.0.2.1", 1, 1, "up", 0, 0, 0, "outside", ROUTER_MAC),
@@ -98,10 +100,35 @@ def test_services_are_reported_with_the_sums_of_their_real_servers() -> None:
     director, dataplane = started(observation(fw2=None))
     dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
     dataplane.open(("FWM 2", "router"), ("firewalls", FW1_MAC), WWW, CLIENT, State.UDP)
-    assert director.services() == [
+    assert [dataclasses.replace(each, statistics=Statistics()) for each in director.services()] == [
         ServiceReport("FWM 1", "wlc", None, "drop", 2, 1, 1, 0, 0),
         ServiceReport("FWM 2", "rr", None, "drop", 1, 1, 0, 1, 0),
     ]
+
+
+def test_traffic_is_reported_of_services_and_real_servers_from_the_last_zero_on() -> None:
+    director, dataplane = started()
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+    dataplane.open(("FWM 1", "fw2"), ("outside", ROUTER_MAC), (CLIENT[0], 2), WWW)
+    dataplane.open(("FWM 2", "router"), ("firewalls", FW1_MAC), WWW, CLIENT)
+    assert [each.statistics.connections for each in director.services()] == [2, 1]
+    assert [each.statistics.connections for each in director.servers()] == [1, 1, 1]
+    director.zero("FWM 1")
+    dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), (CLIENT[0], 3), WWW)
+    assert [each.statistics.connections for each in director.services()] == [1, 1]
+    assert [each.statistics.connections for each in director.servers()] == [1, 0, 1]
+    director.zero()
+    assert [each.statistics.connections for each in director.services()] == [0, 0]
+    with pytest.raises(DirectorError, match="there is no service FWM 9"):
+        director.zero("FWM 9")
+
+
+def test_timeouts_are_reported_by_their_keys() -> None:
+    director, _ = started()
+    told = director.timeouts()
+    assert (told.profile, told.seconds["tcp_established"], told.seconds["udp"]) == ("firewall-safe", 432_000, 300)
+    director.edit([SetTimeouts("set_timeouts", tcp=900)])
+    assert director.timeouts().seconds["tcp_established"] == 900
 
 
 def test_a_service_counts_the_connections_of_real_servers_that_were_removed() -> None:

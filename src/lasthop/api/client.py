@@ -70,6 +70,10 @@ class Questions(Channel):
         """Fields of TemplateReport each."""
         return self.reports("templates")
 
+    def drains(self) -> list[Report]:
+        """Fields of DrainReport each."""
+        return self.reports("drains")
+
     def timeouts(self) -> Report:
         """Fields of TimeoutsReport."""
         report: Report = self.document("timeouts")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lasthop.model.connection import ConnectionReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
@@ -55,6 +56,7 @@ class FakeOperations:
     hop_reports: list[HopReport] = field(default_factory=list)
     counter_reports: list[CounterReport] = field(default_factory=list)
     template_reports: list[TemplateReport] = field(default_factory=list)
+    drain_reports: list[DrainReport] = field(default_factory=list)
     timeouts_report: TimeoutsReport = field(default_factory=lambda: TimeoutsReport("lvs", dict(LVS_SECONDS)))
     zeroed: list[str | None] = field(default_factory=list)
     """What each `zero` was asked for."""
@@ -100,6 +102,10 @@ class FakeOperations:
     def templates(self) -> list[TemplateReport]:
         """As given."""
         return self._given(self.template_reports)
+
+    def drains(self) -> list[DrainReport]:
+        """As given."""
+        return self._given(self.drain_reports)
 
     def timeouts(self) -> TimeoutsReport:
         """As given."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lasthop.model.change import ChangeReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit, EditReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
@@ -57,6 +58,9 @@ class Operations(Protocol):
 
     def templates(self) -> list[TemplateReport]:
         """All persistence templates, in any order."""
+
+    def drains(self) -> list[DrainReport]:
+        """The real servers that are drained, of each service."""
 
     def timeouts(self) -> TimeoutsReport:
         """The time-outs in force."""

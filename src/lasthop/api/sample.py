@@ -8,13 +8,19 @@ from __future__ import annotations
 from lasthop.api.fake import FakeOperations
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.counter import CounterReport
+from lasthop.model.drain import DrainReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
+from lasthop.model.statistics import RateEachWay, Rates, Statistics
 from lasthop.model.status import StatusReport
+from lasthop.model.template import TemplateReport
 
 FIREWALLS = 4
+TOTALS = Statistics(17, EachWay(1200, 900), EachWay(98_000, 1_250_000))
+SPEED = Rates(0.25, RateEachWay(12.4, 10.0), RateEachWay(830.6, 12000.0))
+DRAINED = 2
 ROUTER = HopName("outside", "02:00:00:00:00:01", None, "router")
 STRANGER = HopName("outside", "02:00:00:00:00:02", None, "")
 
@@ -30,11 +36,18 @@ def sample(director: str = "lb1") -> FakeOperations:
             ),
         ],
         service_reports=[
-            ServiceReport("FWM 1", "wlc", 360.0, "drop", FIREWALLS, FIREWALLS - 1, 3, 1, 2),
+            ServiceReport(
+                "FWM 1", "wlc", 360.0, "drop", FIREWALLS, FIREWALLS - 1, 3, 1, 2, statistics=TOTALS, rates=SPEED
+            ),
             ServiceReport("FWM 2", "rr", None, "kernel", 1, 1, 0, 0, 0),
         ],
         server_reports=[*(_firewall(number) for number in range(1, FIREWALLS + 1)), _router()],
         connection_reports=_connections(),
+        template_reports=[
+            TemplateReport("FWM 1", "198.51.100.9", 32, "fw1", 2, assured=True, expires_s=351.5),
+            TemplateReport("FWM 1", "198.51.101.0", 24, "fw2", 0, assured=False, expires_s=12.0),
+        ],
+        drain_reports=[DrainReport("FWM 1", "fw2", 1, 1, 72.5, 30.0, 570.0, "rebalance", 41.3)],
         hop_reports=[
             HopReport(1, "outside", ROUTER.mac, None, "192.0.2.1", "router", 3, 0),
             HopReport(2, "firewalls", _mac(1), 100, "10.0.1.11", "fw1", 1, 2),
@@ -90,6 +103,9 @@ def _firewall(number: int) -> ServerReport:
         persistent=number % 3,
         leg="firewalls",
         mac=_mac(number) if up else "",
+        admin="drained" if number == DRAINED else "enabled",
+        statistics=TOTALS,
+        rates=SPEED,
     )
 
 

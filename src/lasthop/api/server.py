@@ -28,6 +28,7 @@ from lasthop.model.change import ChangeReport
 from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.counter import CounterReport
+from lasthop.model.drain import DrainReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
@@ -222,6 +223,10 @@ def _add_nouns(app: FastAPI, operations: Operations) -> None:
     @app.get("/v1/templates", response_model=list[TemplateReport], summary="Persistence templates")
     async def templates() -> Response:
         return _list(operations.templates())
+
+    @app.get("/v1/drains", response_model=list[DrainReport], summary="Real servers that are drained")
+    async def drains() -> Response:
+        return _list(operations.drains())
 
     @app.get("/v1/timeouts", response_model=TimeoutsReport, summary="The time-outs in force")
     async def timeouts() -> Response:

@@ -52,6 +52,15 @@ def servers(client: Client, *, shown: str | None, as_json: bool) -> None:
     print_table(COLUMNS, [_row(server) for server in client.servers()], empty="No real servers are configured.")
 
 
+def _health(server: Report) -> Cell:
+    """What keeps it from new connections, or that nothing does."""
+    if server["admin"] != "enabled":
+        return Styled(server["admin"], NOTABLE)
+    if server["health"] != "up":
+        return Styled(server["health"], BAD)
+    return Styled("full", NOTABLE) if server["overloaded"] else Styled("up", GOOD)
+
+
 def _row(server: Report) -> tuple[Cell, ...]:
     reduced = server["effective_weight"] != server["weight"]
     return (
@@ -60,7 +69,7 @@ def _row(server: Report) -> tuple[Cell, ...]:
         server["address"],
         str(server["weight"]),
         Styled(str(server["effective_weight"]), NOTABLE if reduced else ""),
-        Styled(server["health"], GOOD if server["health"] == "up" else BAD),
+        _health(server),
         str(server["active"]),
         str(server["inactive"]),
         str(server["persistent"]),

@@ -19,7 +19,9 @@ _SETTABLE = {"tcp": "tcp_established", "tcp_fin": "tcp_fin_wait", "udp": "udp"}
 
 
 @click.command("timeouts")
-@click.option("--set-tcp", "tcp", type=click.FloatRange(min=1), metavar="S", help="Seconds of tcp_established from now on.")
+@click.option(
+    "--set-tcp", "tcp", type=click.FloatRange(min=1), metavar="S", help="Seconds of tcp_established from now on."
+)
 @click.option("--set-tcp-fin", "tcp_fin", type=click.FloatRange(min=1), metavar="S", help="Of tcp_fin_wait.")
 @click.option("--set-udp", "udp", type=click.FloatRange(min=1), metavar="S", help="Of udp.")
 @json_option

@@ -5,6 +5,7 @@ Owns the names that differ between the two. Everything it is given has been chec
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.model.configuration import Configuration
@@ -60,15 +61,14 @@ def _service(section: ServiceSection) -> Service:
         mark=section.mark or 0,
         matches=tuple(build_match(match) for match in section.match),
         real_servers=tuple(
-            RealServer(
-                server.name, server.address, server.weight, server.leg, server.upper_threshold, server.lower_threshold
-            )
+            RealServer(**{field.name: getattr(server, field.name) for field in fields(RealServer)})
             for server in section.real_server
         ),
         scheduler=section.scheduler,
         scheduler_flags=_each_once(section.scheduler_flags),
         persistence=Persistence(persistence.timeout, persistence.netmask, persistence.prefix6) if persistence else None,
         when_empty=section.when_empty,
+        on_death=section.on_death,
         virtual_address=_virtual_address(section),
         one_packet=section.one_packet,
     )

@@ -23,7 +23,9 @@ def service_findings(document: Table) -> Iterator[Finding]:
     taken: dict[tuple[object, ...], int] = {}
     for index, service in tables(document, "service"):
         place: Place = ("service", index)
-        yield from chain(_kind(place, service), _one_packet(place, service), _thresholds(place, service))
+        yield from chain(
+            _kind(place, service), _one_packet(place, service), _thresholds(place, service), _drains(place, service)
+        )
         address = tuple(service.get(key) for key in BY_ADDRESS)
         if None not in address and taken.setdefault(address, index) != index:
             yield Finding(
@@ -68,6 +70,16 @@ def _one_packet(place: Place, service: Table) -> Iterator[Finding]:
         protocols += [found for _, found in texts((*place, "match", index), match, "protocol")] or [None]
     if any(protocol != "udp" for protocol in protocols):
         yield Finding((*place, "one_packet"), "is for UDP, and the service takes more", 'use protocol = "udp" alone')
+
+
+def _drains(place: Place, service: Table) -> Iterator[Finding]:
+    for index, server in tables(service, "real_server"):
+        if "drain_until" in server and server.get("admin") != "drained":
+            yield Finding(
+                (*place, "real_server", index, "drain_until"),
+                "is for a real server that is drained",
+                'add admin = "drained", or leave it out',
+            )
 
 
 def _thresholds(place: Place, service: Table) -> Iterator[Finding]:

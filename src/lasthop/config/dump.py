@@ -15,7 +15,8 @@ import tomli_w
 from lasthop.config.build import timeout_key
 from lasthop.model.director import PROFILES, Settings
 from lasthop.model.leg import Mode
-from lasthop.model.service import Persistence, WhenEmpty
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath, Persistence, WhenEmpty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,6 +127,7 @@ def _service(service: Service) -> dict[str, Any]:
         scheduler_flags=list(service.scheduler_flags),
         persistence=_persistence(service.persistence) if service.persistence else None,
         one_packet=service.one_packet or None,
+        on_death=None if service.on_death is OnDeath.REBALANCE else service.on_death.value,
         when_empty=None if service.when_empty is WhenEmpty.DROP else service.when_empty.value,
     ) | {"real_server": [_real_server(server) for server in service.real_servers]}
 
@@ -144,4 +146,6 @@ def _real_server(server: RealServer) -> dict[str, Any]:
         leg=server.leg,
         upper_threshold=server.upper_threshold or None,
         lower_threshold=server.lower_threshold or None,
+        admin=None if server.admin is Admin.ENABLED else server.admin.value,
+        drain_until=server.drain_until,
     )

@@ -6,6 +6,7 @@ shows. What keys must be to each other is `lasthop.config.crosscheck`'s; kinds o
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,8 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from lasthop.config import values
 from lasthop.model.leg import Mode
+from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
-from lasthop.model.service import WhenEmpty
+from lasthop.model.service import OnDeath, WhenEmpty
 from lasthop.policy.limits import MAX_CONNECTIONS, MIN_CONNECTIONS
 
 Name = Annotated[str, PlainValidator(values.name)]
@@ -29,6 +31,10 @@ SchedulerName = Annotated[str, PlainValidator(values.scheduler)]
 SchedulerFlag = Annotated[str, PlainValidator(values.scheduler_flag)]
 ModeName = Annotated[Mode, Field(strict=False)]
 WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
+
+AdminName = Annotated[Admin, Field(strict=False)]
+OnDeathName = Annotated[OnDeath, Field(strict=False)]
+Moment = Annotated[datetime, PlainValidator(values.moment)]
 
 Mark = Annotated[int, Field(ge=1, le=4_294_967_295)]
 
@@ -138,6 +144,8 @@ class RealServerSection(Section):
     upper_threshold: int = _key("upper_threshold = 1000", default=0, ge=0, le=65535)
     lower_threshold: int = _key("lower_threshold = 750", default=0, ge=0, le=65535)
     leg: str | None = _key('leg = "firewalls"', default=None)
+    admin: AdminName = _key('admin = "enabled"', default=Admin.ENABLED)
+    drain_until: Moment | None = _key("drain_until = 2030-01-31T12:00:00Z", default=None)
 
 
 class ServiceSection(Section):
@@ -152,6 +160,7 @@ class ServiceSection(Section):
     scheduler_flags: list[SchedulerFlag] = _key('scheduler_flags = ["sh-port"]', default=[])
     persistence: PersistenceSection | None = _key("persistence = { timeout = 360 }", default=None)
     one_packet: bool = _key("one_packet = true", default=False)
+    on_death: OnDeathName = _key('on_death = "rebalance"', default=OnDeath.REBALANCE)
     when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
     real_server: list[RealServerSection] = _key('[[service.real_server]] with name = "fw1" and address = "10.0.1.11"')
 

@@ -7,6 +7,7 @@ what the model holds, or raises the PydanticCustomError that `wrong` makes.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pydantic_core import PydanticCustomError
@@ -145,6 +146,15 @@ def netmask(value: object) -> int:
             "makes all clients one, so one real server would get all", 'write "255.255.255.255", or less bits to group'
         )
     return mask.bit_count()
+
+
+def moment(value: object) -> datetime:
+    """Return a moment in UTC."""
+    if not isinstance(value, datetime):
+        raise wrong("is no date with a time", "write it like 2030-01-31T12:00:00Z, without quotes")
+    if value.tzinfo is None:
+        raise wrong("does not say in which time zone", "end it with Z, which is UTC, or +02:00")
+    return value.astimezone(UTC)
 
 
 def scheduler(value: object) -> str:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from lasthop.api.client import Client, Report
 
 _COLOURS = {"added": "green", "removed": "red", "changed": "yellow"}
-_WHY = {"removed": "which is removed", "unresolved": "which has no MAC address", "down": "whose leg is down"}
+_WHY = {
+    "removed": "which is removed",
+    "disabled": "which is disabled",
+    "unresolved": "which has no MAC address",
+    "down": "whose leg is down",
+}
 
 
 @click.command("apply")

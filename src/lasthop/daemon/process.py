@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SWEEP_S = 1.0
+_DRAIN_S = 0.5
 #: The sweep may take this share of the director's time: a big table is swept less often.
 _SWEEP_SHARE = 0.05
 
@@ -83,7 +84,12 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
         _log.info("director %s is running", name)
         tasks = [
             asyncio.create_task(work)
-            for work in (watch.follow(director), _sweep_forever(director), _resize_forever(director))
+            for work in (
+                watch.follow(director),
+                _sweep_forever(director),
+                _resize_forever(director),
+                _drain_forever(director),
+            )
         ]
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +111,12 @@ async def _sweep_forever(director: Director) -> None:
         except LasthopError:
             _log.exception("sweep failed")
         pause = max(_SWEEP_S, (time.monotonic() - began) / _SWEEP_SHARE)
+
+
+async def _drain_forever(director: Director) -> None:
+    while True:
+        await asyncio.sleep(_DRAIN_S)
+        director.drain_step()
 
 
 async def _resize_forever(director: Director) -> None:

@@ -1,8 +1,8 @@
 """Statistics of real servers and services: what is over, what the live connections have counted, and since when.
 
 Owns the maps `accounts` and `past_accounts`. A connection counts its own packets, and its real server gets the counts
-when it is over; so a total is what was over as a sweep began, and what that sweep found alive. A connection that a packet ends
-between the two is missed until the next sweep: a total may wait, and never runs ahead or back.
+when it is over; so a total is what was over as a sweep began, and what that sweep found alive. A connection that a
+packet ends between the two is missed until the next sweep: a total may wait, and never runs ahead or back.
 """
 
 from __future__ import annotations

@@ -228,6 +228,7 @@ def _part(service: PlannedService, ids: Ids) -> Part:
     record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
     record["flags"] |= service.one_packet * flags["SERVICE_ONE_PACKET"]
     record["flags"] |= service.expire_quiescent_template * flags["SERVICE_EXPIRE_QUIESCENT"]
+    record["on_death"] = abi.enum("on_death")[f"DEATH_{service.on_death.name}"]
     record["server_count"], record["turn_count"] = len(server_ids), len(service.turns)
     record["fallback_count"] = len(service.fallback)
     record["persistence_prefix"] = service.persistence_prefix
@@ -245,13 +246,16 @@ def _part(service: PlannedService, ids: Ids) -> Part:
 
 def _servers(service: PlannedService, ids: Ids) -> NDArray[Any]:
     entries = np.zeros(len(service.servers), abi.types().struct("server"))
-    usable = abi.enum("server_flag")["SERVER_USABLE"]
+    flags = abi.enum("server_flag")
     entries["service"] = ids.services[service.label]
     hops = [ids.hops[service.label, server.name] for server in service.servers]
     entries["hop"] = hops
     entries["box"] = [ids.boxes[server.name] for server in service.servers]
     entries["weight"] = [server.weight for server in service.servers]
-    entries["flags"] = [bool(server.usable and hop) * usable for server, hop in zip(service.servers, hops, strict=True)]
+    entries["flags"] = [
+        bool(server.usable and hop) * flags["SERVER_USABLE"] | server.dead * flags["SERVER_DEAD"]
+        for server, hop in zip(service.servers, hops, strict=True)
+    ]
     return entries
 
 

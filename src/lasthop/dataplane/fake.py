@@ -21,6 +21,8 @@ from lasthop.model.hop import HopReport
 from lasthop.model.leg import Mode
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
 
@@ -154,7 +156,7 @@ class FakeDataPlane:
         self.resizing = self.pinned.resizing
         return self.resizing
 
-    def load(self) -> dict[ServerKey, Load]:
+    def load(self, of: Collection[ServerKey] | None = None) -> dict[ServerKey, Load]:
         """See DataPlane.load."""
         states: dict[ServerKey, list[State]] = {key: [] for key in self.pinned.servers}
         for each in self.pinned.connections:
@@ -162,6 +164,7 @@ class FakeDataPlane:
         return {
             key: Load(sum(state in _ACTIVE for state in found), sum(state not in _ACTIVE for state in found), 0)
             for key, found in states.items()
+            if of is None or key in of
         }
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
@@ -134,8 +134,8 @@ class DataPlane(Protocol):
     def resizing(self) -> Resizing | None:
         """The resize under way, None if there is none."""
 
-    def load(self) -> dict[tuple[str, str], Load]:
-        """(service label, real server) -> live connections."""
+    def load(self, of: Collection[tuple[str, str]] | None = None) -> dict[tuple[str, str], Load]:
+        """(service label, real server) -> live connections; of all, or of those named that are known."""
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """The live connections that `query` asks for; none, if it names what is not known.

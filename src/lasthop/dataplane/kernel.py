@@ -38,7 +38,7 @@ from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from lasthop.dataplane.libbpf import Map
     from lasthop.model.connection_query import ConnectionQuery
@@ -154,9 +154,9 @@ class KernelDataPlane:
         """See DataPlane.resizing."""
         return self._resize.progress
 
-    def load(self) -> dict[tuple[str, str], Load]:
+    def load(self, of: Collection[tuple[str, str]] | None = None) -> dict[tuple[str, str], Load]:
         """See DataPlane.load."""
-        loads = self._publisher.server_loads
+        loads, ids = self._publisher.server_loads, self._publisher.server_ids()
         return {
             key: Load(
                 int(loads["active"][i]),
@@ -164,7 +164,7 @@ class KernelDataPlane:
                 int(loads["persistent"][i]),
                 overloaded=bool(loads["overloaded"][i]),
             )
-            for key, i in self._publisher.server_ids().items()
+            for key, i in (ids.items() if of is None else ((key, ids[key]) for key in of if key in ids))
         }
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:

@@ -213,16 +213,19 @@ class Publisher:
     def _retire(self, half: Half, plan: Plan) -> list[tuple[str, str]]:
         """Keep servers that are out of the plan but have connections; tell which are to be forgotten."""
         forgotten = []
-        servers = self.servers
+        servers, flags = self.servers, abi.enum("server_flag")
         self._retired = self._absent(plan)
         for key in self._retired:
             id_ = self._server_ids[key]
             load = self.server_loads[id_]
             if load["active"] or load["inactive"] or load["persistent"]:
                 half.servers[id_] = servers[id_]
-                half.servers["flags"][id_] = abi.enum("server_flag")["SERVER_RETIRED"]
+                dead = servers["flags"][id_] & flags["SERVER_DEAD"]
+                half.servers["flags"][id_] = flags["SERVER_RETIRED"] | dead
             else:
                 forgotten.append(key)
+        if (half.servers["flags"] & flags["SERVER_DEAD"]).any():
+            half.ruleset["flags"] |= abi.enum("ruleset_flag")["RULESET_DEATHS"]
         return forgotten
 
     def _set_thresholds(self, services: list[PlannedService]) -> None:

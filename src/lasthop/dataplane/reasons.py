@@ -32,6 +32,7 @@ REASONS: dict[str, Reason] = {
     "FORWARDED_UNTRACKED": Reason(
         "Sent by rendezvous because there was no room to remember the connection.", _UNEXPECTED
     ),
+    "FORWARDED_RESET": Reason('Answered with a RST: its real server is dead, on_death = "reset".', _EXPECTED),
     "KERNEL_TC": Reason("XDP handed the packet to the tc program, which counts what became of it.", _EXPECTED),
     "KERNEL_NOT_IP": Reason("Not IP (ARP, LLDP, STP ...): for the kernel.", _EXPECTED),
     "KERNEL_TRUNCATED": Reason("Frame shorter than its headers say: for the kernel.", _UNEXPECTED),
@@ -50,12 +51,14 @@ REASONS: dict[str, Reason] = {
     "KERNEL_NO_RULE": Reason("No mark rule matched: for the kernel.", _EXPECTED),
     "KERNEL_EMPTY": Reason('Service without a usable real server, when_empty = "kernel".', _UNEXPECTED),
     "KERNEL_TOO_BIG": Reason("Larger than the egress leg's MTU: for the kernel, which can answer it.", _UNEXPECTED),
+    "KERNEL_BYPASS": Reason('Its real server is dead, on_death = "bypass": left to the routes.', _EXPECTED),
     "DROP_EMPTY": Reason('Service without a usable real server, when_empty = "drop".', _UNEXPECTED),
     "DROP_LOOP": Reason("Would have gone back to the MAC address it came from.", _UNEXPECTED),
     "DROP_NO_HOP": Reason("The hop it should go to points nowhere: its leg is gone.", _UNEXPECTED),
     "DROP_LEG_DOWN": Reason("The leg it should leave through is down, or its interface is gone.", _UNEXPECTED),
     "DROP_CONTENDED": Reason("Its connection was opened and ended by other CPUs at the same instant.", _UNEXPECTED),
     "DROP_MIDSTREAM": Reason("TCP from the middle of an unknown connection, and sloppy_tcp is off.", _EXPECTED),
+    "DROP_DEAD": Reason('Its real server is dead, on_death = "drop", or "reset" where nobody can be told.', _EXPECTED),
     "EVENT_TABLE_FULL": Reason("The connection table had no room for a new connection.", _UNEXPECTED),
     "EVENT_QUOTA": Reason("Too many connections are not assured: a new one went on without an entry.", _UNEXPECTED),
     "EVENT_CROWDED": Reason("The table is crowded: a new connection took the rendezvous choice.", _UNEXPECTED),
@@ -72,6 +75,7 @@ REASONS: dict[str, Reason] = {
     "EVENT_EXPIRED": Reason("A connection was forgotten after its time-out.", _EXPECTED),
     "EVENT_REUSED": Reason("A SYN reused the ports of a connection that was over.", _EXPECTED),
     "EVENT_SERVER_GONE": Reason("A connection of a removed real server ended: expire_nodest_conn.", _EXPECTED),
+    "EVENT_MOVED": Reason("A connection of a dead real server went to another one.", _EXPECTED),
     "EVENT_XDP_REDIRECT_ERROR": Reason("A frame redirected by XDP was not taken by the egress driver.", _UNEXPECTED),
 }
 

@@ -16,7 +16,9 @@ from lasthop import __version__
 from lasthop.config.build import timeout_key
 from lasthop.config.dump import dump
 from lasthop.director import reports
+from lasthop.director.drains import Drains
 from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.director import State
 from lasthop.model.status import StatusReport
 from lasthop.model.timeouts import TimeoutsReport
@@ -24,8 +26,9 @@ from lasthop.model.timeouts import TimeoutsReport
 if TYPE_CHECKING:
     from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.model.configuration import Configuration
-    from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
+    from lasthop.model.connection_query import ConnectionPage
     from lasthop.model.counter import CounterReport
+    from lasthop.model.drain import DrainReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -52,6 +55,7 @@ class Answers:
         """Problem by what it is about."""
         self._missing: frozenset[str] = frozenset()
         self._started = time.monotonic()
+        self._drains = Drains()
         self._swept_at = 0.0
         """When somebody's question was last answered by a sweep, and how long that took."""
         self._sweep_took_s = 0.0
@@ -85,7 +89,7 @@ class Answers:
             hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
             problems=[*self._noted.values(), *reports.problems(plan)],
-            notes=reports.notes(self._live.resizing),
+            notes=[*reports.notes(self._live.resizing), *reports.drain_notes(self.drains())],
         )
 
     def legs(self) -> list[LegReport]:
@@ -109,6 +113,11 @@ class Answers:
         """See Operations.templates."""
         self._ready()
         return self._live.traffic.templates()
+
+    def drains(self) -> list[DrainReport]:
+        """See Operations.drains."""
+        self._ready()
+        return self._drains.reports(self._live.load(self._drains.keys()), time.monotonic(), self._oldest_s)
 
     def timeouts(self) -> TimeoutsReport:
         """See Operations.timeouts."""
@@ -138,6 +147,10 @@ class Answers:
     def counters(self) -> list[CounterReport]:
         """See Operations.counters."""
         return self._live.counters()
+
+    def _oldest_s(self, key: tuple[str, str]) -> float | None:
+        page = self._live.connections(ConnectionQuery(service=key[0], server=key[1], top=Top.AGE, limit=1))
+        return next((connection.age_s for connection in page.connections), None)
 
     def _freshened(self) -> TableSize:
         """Sweep, unless a sweep has just been: who asks often shall not take the director's time."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from lasthop.errors import DirectorError
 from lasthop.model.change import Stranded
+from lasthop.model.real_server import Admin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lasthop.dataplane.interface import Load, Resizing, TableSize
     from lasthop.model.configuration import Configuration
-    from lasthop.policy.plan import Plan
+    from lasthop.policy.plan import Plan, PlannedServer
 
 
 def require_same_director(present: Configuration, given: Configuration, file: str) -> None:
@@ -47,6 +48,12 @@ def stranded(plan: Plan, load: Mapping[tuple[str, str], Load]) -> list[Stranded]
     return list(_stranded(plan, load))
 
 
+def _why(server: PlannedServer) -> str:
+    if server.admin is Admin.DISABLED:
+        return "disabled"
+    return "unresolved" if server.mac is None else "down"
+
+
 def _stranded(plan: Plan, load: Mapping[tuple[str, str], Load]) -> Iterator[Stranded]:
     planned = {(service.label, server.name): server for service in plan.services for server in service.servers}
     for (service, name), live in sorted(load.items()):
@@ -54,5 +61,5 @@ def _stranded(plan: Plan, load: Mapping[tuple[str, str], Load]) -> Iterator[Stra
         server = planned.get((service, name))
         if not connections or (server is not None and server.usable):
             continue
-        why = "removed" if server is None else "unresolved" if server.mac is None else "down"
+        why = "removed" if server is None else _why(server)
         yield Stranded(service, name, why, connections)

@@ -19,7 +19,7 @@ from lasthop.director.surroundings import surroundings_of
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS
-from lasthop.model.edit import EditReport
+from lasthop.model.edit import Administer, EditReport
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
@@ -77,6 +77,7 @@ class Director(Answers):
         """Publish for the first time. Raises LasthopError, and then all is as it was before."""
         try:
             self._reconcile(observation)
+            self._desire(self._configuration)
             self._size = self._live.sweep()
         except LasthopError:
             if not self._live.adopted:
@@ -123,6 +124,26 @@ class Director(Answers):
         self._note("table", "")
         return going
 
+    def drain_step(self) -> None:
+        """Watch the real servers that are drained; disable those whose time is over."""
+        if self.detached or not self._drains.keys():
+            return
+        now = time.monotonic()
+        load = self._live.load(self._drains.keys())
+        self._drains.sample(load, now)
+        for service, name in self._drains.due(now):
+            left = load.get((service, name))
+            count = left.active + left.inactive if left else 0
+            try:
+                self.edit([Administer("disable", name, service)])
+            except LasthopError as error:
+                self._note("drain", str(error))
+            else:
+                self._note("drain", "")
+                _log.warning(
+                    "real server %s of %s is disabled: its drain is over, %d connections left", name, service, count
+                )
+
     def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
         """See Operations.apply."""
         live, (_, size) = self._live, self._ready()
@@ -135,7 +156,8 @@ class Director(Answers):
             require_room(size, live.resizing, given.director.connections)
         if not dry_run:
             self._publish(plan)
-            self._configuration, self._file = given, file
+            self._file = file
+            self._desire(given)
             self._missing = frozenset()
             self._resize_at = 0.0
             self._note("plan", "")
@@ -156,7 +178,7 @@ class Director(Answers):
         self._ready()
         after = edited(self._configuration, edits)
         self._publish(self._compiler.plan(after, self._surroundings))
-        self._configuration = after
+        self._desire(after)
         self._note("plan", "")
         problem = self._keep(lambda journal: journal.append(edits, after))
         self.on_applied()
@@ -196,6 +218,10 @@ class Director(Answers):
                 self._publish(refresh(self._plan, surroundings))
             raise
         self._publish(plan)
+
+    def _desire(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._drains.follow(configuration, time.monotonic(), time.time())
 
     def _publish(self, plan: Plan) -> None:
         self._live.publish(plan)

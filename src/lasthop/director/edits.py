@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from lasthop.director.draft import Draft
 from lasthop.errors import EditError
 from lasthop.model.director import State
 from lasthop.model.edit import (
+    Administer,
     Clear,
     DeleteServer,
     DeleteService,
@@ -28,7 +30,7 @@ from lasthop.model.edit import (
     SetTimeouts,
     Weigh,
 )
-from lasthop.model.real_server import RealServer
+from lasthop.model.real_server import Admin, RealServer
 from lasthop.model.rule import ANY_REAL_SERVER, MarkRule
 from lasthop.model.service import Persistence, Service, VirtualAddress
 from lasthop.policy.limits import MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES
@@ -45,6 +47,7 @@ MAX_MARK = 2**32 - 1
 MAX_WEIGHT = 65_535
 MAX_TIMEOUT_S = 31_536_000
 REMEMBERED_ADDRESSES = 8192
+_ADMIN = {"enable": Admin.ENABLED, "drain": Admin.DRAINED, "disable": Admin.DISABLED}
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 
@@ -216,19 +219,30 @@ def _delete_server(draft: Draft, edit: DeleteServer) -> None:
 
 def _weigh(draft: Draft, edit: Weigh) -> None:
     _require_weight(edit.weight)
-    if edit.service is not None and edit.service not in draft.services:
-        raise _no_such_service(edit.service)
+    _change_servers(draft, edit.server, edit.service, {"weight": edit.weight})
+
+
+def _administer(draft: Draft, edit: Administer) -> None:
+    until = None if edit.until_s is None else datetime.fromtimestamp(edit.until_s, UTC)
+    changes = {"admin": _ADMIN[edit.kind], "drain_until": until if edit.kind == "drain" else None}
+    _change_servers(draft, edit.server, edit.service, changes)
+
+
+def _change_servers(draft: Draft, name: str, label: str | None, changes: dict[str, Any]) -> None:
+    """Change the real servers of a name, in one service or in all."""
+    if label is not None and label not in draft.services:
+        raise _no_such_service(label)
     found = False
-    for label in list(draft.services) if edit.service is None else [edit.service]:
-        if not any(server.name == edit.server for server in draft.listed(label)):
+    for each in list(draft.services) if label is None else [label]:
+        if not any(server.name == name for server in draft.listed(each)):
             continue
-        servers = draft.servers(label)
+        servers = draft.servers(each)
         for address, server in servers.items():
-            if server.name == edit.server:
-                servers[address] = replace(server, weight=edit.weight)
+            if server.name == name:
+                servers[address] = replace(server, **changes)
                 found = True
     if not found:
-        raise _no_such_server(edit.service or "any service", edit.server)
+        raise _no_such_server(label or "any service", name)
 
 
 def _set_timeouts(draft: Draft, edit: SetTimeouts) -> None:
@@ -335,6 +349,7 @@ _MAKE: dict[type[Any], Callable[[Draft, Any], None]] = {
     ServerEdit: _edit_server,
     DeleteServer: _delete_server,
     Weigh: _weigh,
+    Administer: _administer,
     SetTimeouts: _set_timeouts,
     MarkEdit: _edit_mark,
 }

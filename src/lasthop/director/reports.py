@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from lasthop.dataplane.interface import Attachment, Load, Measured, Resizing
+    from lasthop.model.drain import DrainReport
     from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan, PlannedServer
 
@@ -66,6 +67,7 @@ def service_reports(
                 inactive=sum(one.inactive for one in loads),
                 persistent=sum(one.persistent for one in loads),
                 scheduler_flags=service.scheduler_flags,
+                on_death=service.on_death.value,
                 persistence_prefix=service.persistence_prefix,
                 one_packet=service.one_packet,
                 statistics=measured.statistics if measured else Statistics(),
@@ -79,9 +81,14 @@ def server_reports(
     plan: Plan, load: Mapping[tuple[str, str], Load], traffic: Mapping[tuple[str, str], Measured]
 ) -> list[ServerReport]:
     """The real servers of `plan`."""
+    legs_up = {leg.name for leg in plan.legs if leg.up}
     return [
         _server_report(
-            service.label, server, load.get((service.label, server.name)), traffic.get((service.label, server.name))
+            service.label,
+            server,
+            _health(server, legs_up),
+            load.get((service.label, server.name)),
+            traffic.get((service.label, server.name)),
         )
         for service in plan.services
         for server in service.servers
@@ -117,14 +124,37 @@ def notes(resizing: Resizing | None) -> list[str]:
     return [f"{told}, {resizing.refused} found no room yet" if resizing.refused else told]
 
 
-def _server_report(label: str, server: PlannedServer, load: Load | None, measured: Measured | None) -> ServerReport:
+def drain_notes(drains: Iterable[DrainReport]) -> list[str]:
+    """How far each real server is that is being drained."""
+    return [_drain_note(drain) for drain in drains]
+
+
+def _drain_note(drain: DrainReport) -> str:
+    left = f"{drain.remaining} connection{'s' * (drain.remaining != 1)}"
+    told = f"real server {drain.real_server} of {drain.service} is drained: {left} left"
+    if drain.oldest_s is not None:
+        told += f", the oldest {drain.oldest_s:.0f} s old"
+    if drain.deadline_s is not None:
+        told += f"; in {drain.deadline_s:.0f} s it is disabled (on_death = {drain.on_death})"
+    return told
+
+
+def _health(server: PlannedServer, legs_up: Collection[str]) -> str:
+    if server.mac is None:
+        return "unresolved"
+    return "up" if server.leg in legs_up else "down"
+
+
+def _server_report(
+    label: str, server: PlannedServer, health: str, load: Load | None, measured: Measured | None
+) -> ServerReport:
     return ServerReport(
         name=server.name,
         service=label,
         address=str(server.address),
-        weight=server.weight,
+        weight=server.configured_weight,
         effective_weight=server.effective_weight,
-        health="unresolved" if server.mac is None else "up" if server.usable else "down",
+        health=health,
         active=load.active if load else 0,
         inactive=load.inactive if load else 0,
         persistent=load.persistent if load else 0,
@@ -132,6 +162,7 @@ def _server_report(label: str, server: PlannedServer, load: Load | None, measure
         mac=server.mac or "",
         upper_threshold=server.upper_threshold,
         lower_threshold=server.lower_threshold,
+        admin=server.admin.value,
         overloaded=load.overloaded if load else False,
         statistics=measured.statistics if measured else Statistics(),
         rates=measured.rates if measured else Rates(),

@@ -24,7 +24,7 @@ class Stranded:
     service: str
     real_server: str
     why: str
-    """``removed``, ``unresolved`` or ``down``."""
+    """``removed``, ``disabled``, ``unresolved`` or ``down``."""
     connections: int
 
 

@@ -97,6 +97,19 @@ class Weigh:
 
 
 @dataclass(frozen=True, slots=True)
+class Administer:
+    """Let a real server take new connections, take none, or be as if it were dead."""
+
+    kind: Literal["enable", "drain", "disable"]
+    server: str
+    """Name."""
+    service: str | None = None
+    """None: in all its services."""
+    until_s: float | None = None
+    """Drain: when it becomes disabled, in seconds since 1970; None: never by itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimeouts:
     """Other time-outs in seconds; 0 keeps one (LVS: ``ipvsadm --set tcp tcpfin udp``)."""
 
@@ -124,7 +137,7 @@ class MarkEdit:
     dscp: int | None = None
 
 
-Edit = ServiceEdit | DeleteService | Clear | ServerEdit | DeleteServer | Weigh | SetTimeouts | MarkEdit
+Edit = ServiceEdit | DeleteService | Clear | ServerEdit | DeleteServer | Weigh | Administer | SetTimeouts | MarkEdit
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from lasthop.model.statistics import Rates, Statistics
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 Address = IPv4Address | IPv6Address
+
+
+class Admin(StrEnum):
+    """What its operator wants of a real server."""
+
+    ENABLED = "enabled"
+    DRAINED = "drained"
+    """It gets no new connections and keeps those it has."""
+    DISABLED = "disabled"
+    """As if it were dead: it gets nothing, and its connections go the way of the service's `on_death`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +38,9 @@ class RealServer:
     """Connections from which on it gets no new ones (LVS: u-threshold); 0: no limit."""
     lower_threshold: int = 0
     """Connections below which it gets new ones again; 0: three quarters of `upper_threshold`."""
+    admin: Admin = Admin.ENABLED
+    drain_until: datetime | None = None
+    """When one that is drained becomes disabled, in UTC; None: never by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,8 @@ class ServerReport:
     """Empty while unresolved."""
     upper_threshold: int = 0
     lower_threshold: int = 0
+    admin: str = "enabled"
+    """``enabled``, ``drained`` or ``disabled``."""
     overloaded: bool = False
     """It reached its upper threshold and gets no new connections until they are fewer (LVS: IP_VS_DEST_F_OVERLOAD)."""
     statistics: Statistics = field(default_factory=Statistics)

@@ -22,6 +22,20 @@ class WhenEmpty(StrEnum):
     KERNEL = "kernel"
 
 
+class OnDeath(StrEnum):
+    """What happens to the connections of a real server that is disabled."""
+
+    KEEP = "keep"
+    """They are sent to it as before."""
+    REBALANCE = "rebalance"
+    """The next request of each goes to another real server, by rendezvous, and the connection stays there."""
+    RESET = "reset"
+    """TCP: each side gets a RST in answer to its next packet. Everything else is dropped."""
+    DROP = "drop"
+    BYPASS = "bypass"
+    """They are left to the kernel's routes, which may lead past the firewalls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Persistence:
     """Same client, same real server: LVS persistence templates."""
@@ -61,6 +75,7 @@ class Service:
     scheduler: str = "wlc"
     persistence: Persistence | None = None
     when_empty: WhenEmpty = WhenEmpty.DROP
+    on_death: OnDeath = OnDeath.REBALANCE
     scheduler_flags: tuple[str, ...] = ()
     """LVS's: ``sh-port``, ``sh-fallback``."""
     virtual_address: VirtualAddress | None = None
@@ -90,6 +105,7 @@ class ServiceReport:
     persistent: int
     """Live persistence templates."""
     scheduler_flags: tuple[str, ...] = ()
+    on_death: str = "rebalance"
     persistence_prefix: int = 32
     """Leading bits of an IPv4 client's address that persistence tells clients apart by."""
     one_packet: bool = False

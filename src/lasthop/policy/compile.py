@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lasthop.errors import DirectorError, NetworkError
+from lasthop.model.real_server import Admin
 from lasthop.model.rule import ANY_REAL_SERVER
 from lasthop.policy.limits import MAX_RULES
 from lasthop.policy.placement import Ground, plan_legs, require_one_identity
@@ -189,6 +190,7 @@ def _plan_service(
         zone=placement[0][1].zone if placement else None,
         virtual_address=service.virtual_address,
         one_packet=service.one_packet,
+        on_death=service.on_death,
         expire_quiescent_template=settings.expire_quiescent_template,
     )
 
@@ -200,10 +202,12 @@ def _plan_server(server: RealServer, leg: PlannedLeg, surroundings: Surroundings
         address=server.address,
         leg=leg.name,
         mac=mac,
-        weight=server.weight,
-        usable=mac is not None and leg.up,
+        weight=0 if server.admin is Admin.DRAINED else server.weight,
+        usable=mac is not None and leg.up and server.admin is not Admin.DISABLED,
         upper_threshold=server.upper_threshold,
         lower_threshold=server.lower_threshold,
+        admin=server.admin,
+        configured_weight=server.weight,
     )
 
 

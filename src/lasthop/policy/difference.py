@@ -87,6 +87,7 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     yield from _value("scheduler_flags", _listed(before.scheduler_flags), _listed(after.scheduler_flags))
     yield from _value("persistence", _persistence(before.persistence), _persistence(after.persistence))
     yield from _value("one_packet", before.one_packet, after.one_packet)
+    yield from _value("on_death", before.on_death, after.on_death)
     yield from _value("when_empty", before.when_empty, after.when_empty)
 
 
@@ -96,6 +97,8 @@ def _server(before: RealServer, after: RealServer) -> Iterator[str]:
     yield from _value("leg", before.leg or _NONE, after.leg or _NONE)
     yield from _value("upper_threshold", before.upper_threshold, after.upper_threshold)
     yield from _value("lower_threshold", before.lower_threshold, after.lower_threshold)
+    yield from _value("admin", before.admin, after.admin)
+    yield from _value("drain_until", before.drain_until or _NONE, after.drain_until or _NONE)
 
 
 def _pass_rules(before: Configuration, after: Configuration) -> Iterator[Change]:

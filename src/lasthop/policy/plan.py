@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from lasthop.model.director import Settings
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -100,11 +102,18 @@ class PlannedServer:
     mac: str | None
     """None while the kernel knows no MAC address."""
     weight: int
-    """As configured."""
+    """What it is scheduled by while it is usable: as configured, or 0 while it is drained."""
     usable: bool
     """May be sent packets now."""
     upper_threshold: int = 0
     lower_threshold: int = 0
+    admin: Admin = Admin.ENABLED
+    configured_weight: int = 1
+
+    @property
+    def dead(self) -> bool:
+        """Its connections go the way of the service's `on_death`."""
+        return self.admin is Admin.DISABLED
 
     @property
     def effective_weight(self) -> int:
@@ -134,6 +143,7 @@ class PlannedService:
     virtual_address: VirtualAddress | None = None
     one_packet: bool = False
     expire_quiescent_template: bool = False
+    on_death: OnDeath = OnDeath.KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Connections whose real server is dead. The director says so by one published set; each connection finds out by its own
+ * next packet, so that a million of them cost nothing before they speak.
+ */
+#pragma once
+
+#include "forward.h"
+
+/* Not reasons: the real server lives, or is kept; or the connection begins anew by rendezvous. */
+#define NOT_DEAD (REASONS + 2)
+#define TO_BE_MOVED (REASONS + 3)
+
+static __always_inline __u32 reset_of(const struct packet *p)
+{
+	if (p->ip_proto != IPPROTO_TCP || p->related || p->tcp_flags & TCP_RST)
+		return DROP_DEAD;
+	/* The answer is another frame than came: tc can make it. */
+	return p->entry == ENTRY_XDP ? KERNEL_TC : FORWARDED_RESET;
+}
+
+/* What becomes of a packet of the connection that was found: a reason, NOT_DEAD or TO_BE_MOVED. */
+__noinline __u32 after_death(struct packet *p)
+{
+	struct connection *connection;
+	struct service *service;
+	struct server *server;
+	__u32 index;
+
+	if (!p)
+		return NOT_DEAD;
+	connection = connection_at(p->table, p->slot);
+	if (!connection || connection->service == SERVICE_NONE)
+		return NOT_DEAD;
+	server = server_by_id(p->half, connection->server);
+	if (!server || !(server->flags & SERVER_DEAD))
+		return NOT_DEAD;
+	index = p->half * MAX_SERVICES + server->service;
+	service = bpf_map_lookup_elem(&services, &index);
+	if (!service || !still_there(p, READ_ONCE(connection->word)))
+		return NOT_DEAD;
+	switch (service->on_death) {
+	case DEATH_REBALANCE:
+		/* A response has crossed the dead server still: it goes on to the last hop. */
+		return p->from_low == !!(WORD_FLAGS(p->word) & CONNECTION_FROM_LOW) ? TO_BE_MOVED : NOT_DEAD;
+	case DEATH_RESET:
+		return reset_of(p);
+	case DEATH_DROP:
+		return DROP_DEAD;
+	case DEATH_BYPASS:
+		return KERNEL_BYPASS;
+	default:
+		return NOT_DEAD;
+	}
+}

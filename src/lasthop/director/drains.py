@@ -1,0 +1,119 @@
+"""Real servers that are being drained: how far they are, and when their time is over.
+
+Owns the watch over them. What is desired of them is in the configuration; what happens at the deadline is an edit,
+which the director makes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lasthop.model.drain import DrainReport
+from lasthop.model.real_server import Admin
+from lasthop.policy.drain import eta_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from lasthop.dataplane.interface import Load
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.service import Service
+
+#: (service label, real server)
+Key = tuple[str, str]
+
+#: Samples that an estimate is made from, and seconds between two.
+_SAMPLES = 120
+_APART_S = 1.0
+
+
+@dataclass(slots=True)
+class _Drain:
+    since_s: float
+    until: datetime | None
+    deadline_s: float | None
+    """On the monotonic clock, so that a step of the other one moves nothing."""
+    on_death: str
+    samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))
+
+
+class Drains:
+    """The drains of one director. Times are of the monotonic clock, but for those of a configuration."""
+
+    def __init__(self) -> None:
+        self._drains: dict[Key, _Drain] = {}
+        self._services: dict[str, Service] = {}
+
+    def follow(self, configuration: Configuration, now_s: float, wall_s: float) -> None:
+        """Take what is desired now. `wall_s` is the time of day, in seconds since 1970."""
+        services = {service.label: service for service in configuration.services}
+        for label in self._services.keys() - services.keys():
+            self._forget(label, set())
+        for label, service in services.items():
+            if service is not self._services.get(label):
+                self._follow(service, now_s, wall_s)
+        self._services = services
+
+    def sample(self, load: Mapping[Key, Load], now_s: float) -> None:
+        """Note how many connections there are."""
+        for key, drain in self._drains.items():
+            if not drain.samples or now_s - drain.samples[-1][0] >= _APART_S:
+                drain.samples.append((now_s, _remaining(load, key)))
+
+    def due(self, now_s: float) -> list[Key]:
+        """Those whose time is over."""
+        return [
+            key for key, drain in self._drains.items() if drain.deadline_s is not None and now_s >= drain.deadline_s
+        ]
+
+    def keys(self) -> Collection[Key]:
+        """(service label, real server) of all of them."""
+        return self._drains.keys()
+
+    def reports(
+        self, load: Mapping[Key, Load], now_s: float, oldest_s: Callable[[Key], float | None]
+    ) -> list[DrainReport]:
+        """All of them; `oldest_s` tells the age of the oldest connection."""
+        return [
+            DrainReport(
+                service=key[0],
+                real_server=key[1],
+                remaining=_remaining(load, key),
+                persistent=load[key].persistent if key in load else 0,
+                oldest_s=oldest_s(key) if _remaining(load, key) else None,
+                since_s=round(now_s - drain.since_s, 1),
+                deadline_s=None if drain.deadline_s is None else round(max(0.0, drain.deadline_s - now_s), 1),
+                on_death=drain.on_death,
+                eta_s=_rounded(eta_s([*drain.samples, (now_s, _remaining(load, key))])),
+            )
+            for key, drain in self._drains.items()
+        ]
+
+    def _follow(self, service: Service, now_s: float, wall_s: float) -> None:
+        present = set()
+        for server in service.real_servers:
+            if server.admin is not Admin.DRAINED:
+                continue
+            key, until = (service.label, server.name), server.drain_until
+            present.add(key)
+            drain = self._drains.setdefault(key, _Drain(now_s, None, None, ""))
+            drain.on_death = service.on_death.value
+            if until != drain.until:
+                drain.until = until
+                drain.deadline_s = None if until is None else now_s + until.timestamp() - wall_s
+        self._forget(service.label, present)
+
+    def _forget(self, label: str, present: set[Key]) -> None:
+        for key in [key for key in self._drains if key[0] == label and key not in present]:
+            del self._drains[key]
+
+
+def _remaining(load: Mapping[Key, Load], key: Key) -> int:
+    return load[key].active + load[key].inactive if key in load else 0
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

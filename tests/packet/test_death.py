@@ -1,0 +1,188 @@
+"""A dead real server: what becomes of its connections, by the service's on_death, at each one's own next packet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from scapy.layers.inet import IP, TCP, IPOption
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+from lasthop.model.director import Settings
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath
+from tests.oracles import pair_hash
+from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, tcp, udp
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
+from tests.packet.rig import Outcome, dropped, forwarded
+
+if TYPE_CHECKING:
+    from lasthop.policy.plan import Plan
+    from tests.packet.rig import Rig
+
+FW0 = ("firewalls", FW[0])
+BACK = ("outside", ROUTER)
+
+
+def drawn(on_death: OnDeath, dead: tuple[int, ...] = (), **changes: Any) -> Plan:
+    """Three firewalls, rr; those at `dead` are disabled."""
+    servers = tuple(
+        replace(each, admin=Admin.DISABLED, usable=False) if i in dead else each for i, each in enumerate(firewalls(3))
+    )
+    return two_box(servers, "rr", on_death=on_death, **changes)
+
+
+def opened(rig: Rig, on_death: OnDeath, **changes: Any) -> None:
+    """A connection on fw0 that is established, then fw0 is disabled."""
+    rig.publish(drawn(on_death, **changes))
+    assert rig.send("outside", tcp(), ROUTER) == forwarded("OPENING", FW0)
+    rig.send("firewalls", reply(tcp()), FW[0])
+    rig.send("outside", tcp("A"), ROUTER)
+    rig.publish(drawn(on_death, (0,), **changes))
+
+
+def by_rendezvous(*alive: int) -> tuple[str, str]:
+    return "firewalls", FW[int(pair_hash.chosen([(f"fw{i}", 1, i in alive) for i in range(3)], CLIENT, WWW)[2:])]
+
+
+def answered(rig: Rig, leg: str, packet: Any, source: str) -> IP:
+    """The packet that is sent back where `packet` came from."""
+    frame = bytes.fromhex((mac_of(leg) + source).replace(":", "")) + b"\x08\x00" + bytes(packet)
+    rig._counted()
+    verdict, after = rig.run(leg, frame)
+    if rig.entry == "xdp":
+        assert (verdict, rig._counted()) == ("kernel", {"KERNEL_TC": 1})
+        rig.entry = "tc"
+        verdict, after = rig.run(leg, frame)
+        rig.entry = "xdp"
+    assert (verdict, rig._counted()) == ("forwarded", {"FORWARDED_RESET": 1})
+    made = Ether(after)
+    assert (made.dst, made.src, len(after)) == (source, mac_of(leg), 54)
+    answer: IP = made[IP]
+    return answer
+
+
+def numbered(flags: str, seq: int, ack: int = 0) -> Any:
+    """A request with these numbers."""
+    packet = tcp(flags)
+    packet[TCP].seq, packet[TCP].ack = seq, ack
+    return packet
+
+
+def require_whole(packet: IP) -> None:
+    """Both checksums are as scapy would have them."""
+    again = IP(bytes(packet))
+    del again.chksum, again[TCP].chksum
+    assert bytes(IP(bytes(again))) == bytes(packet)
+
+
+def test_kept_connections_go_on_to_the_dead_real_server(rig: Rig) -> None:
+    opened(rig, OnDeath.KEEP)
+    assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", FW0)
+    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == forwarded("RESPONSE", BACK)
+
+
+def test_a_rebalanced_connection_goes_by_rendezvous_from_its_next_request_on_and_stays(rig: Rig) -> None:
+    opened(rig, OnDeath.REBALANCE)
+    chosen = by_rendezvous(1, 2)
+    assert rig.send_over("outside", tcp("A"), ROUTER) == forwarded("MIDSTREAM", chosen, EVENT_MOVED=1)
+    assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", chosen)
+    assert rig.send("firewalls", reply(tcp(), "A"), chosen[1]) == forwarded("RESPONSE", BACK)
+    assert rig.only_connection().server == f"fw{FW.index(chosen[1])}"
+    assert [rig.load_of(f"fw{i}")[:2] for i in range(3) if FW[i] == chosen[1]] == [(1, 0)]
+    assert rig.load_of("fw0") == (0, 0, 0)
+    rig.publish(drawn(OnDeath.REBALANCE))
+    assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", chosen), "who returns gets nothing back"
+
+
+def test_until_its_next_request_responses_of_a_rebalanced_connection_still_arrive(rig: Rig) -> None:
+    opened(rig, OnDeath.REBALANCE)
+    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == forwarded("RESPONSE", BACK)
+    assert rig.only_connection().server == "fw0"
+
+
+def test_rebalancing_needs_no_sloppy_tcp(rig: Rig) -> None:
+    opened(rig, OnDeath.REBALANCE, settings=Settings(sloppy_tcp=False))
+    assert rig.send_over("outside", tcp("A"), ROUTER) == forwarded("MIDSTREAM", by_rendezvous(1, 2), EVENT_MOVED=1)
+    assert rig.send_on("outside", tcp("A", sport=9), ROUTER)[0] == dropped("MIDSTREAM")
+
+
+def test_an_icmp_error_about_a_connection_of_a_dead_real_server_moves_nothing(rig: Rig) -> None:
+    opened(rig, OnDeath.REBALANCE)
+    about = error(reply(tcp(), "A"), "198.51.100.254")
+    assert rig.send_on("outside", about, ROUTER)[0] == forwarded("STRAY", by_rendezvous(1, 2))
+    assert rig.only_connection().server == "fw0"
+
+
+def test_with_nobody_left_rebalanced_packets_go_the_way_of_when_empty(rig: Rig) -> None:
+    rig.publish(drawn(OnDeath.REBALANCE))
+    rig.send("outside", udp(), ROUTER)
+    rig.publish(drawn(OnDeath.REBALANCE, (0, 1, 2)))
+    assert rig.send_over("outside", udp(), ROUTER) == dropped("EMPTY", EVENT_MOVED=1)
+
+
+def test_dropped_connections_lose_both_directions_and_others_none(rig: Rig) -> None:
+    opened(rig, OnDeath.DROP)
+    assert rig.send("outside", tcp("A"), ROUTER) == dropped("DEAD")
+    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == dropped("DEAD")
+    assert rig.send("outside", tcp(sport=2), ROUTER).verdict == "forwarded"
+    rig.publish(drawn(OnDeath.DROP))
+    assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", FW0), "it lives again"
+
+
+def test_bypassed_connections_are_the_kernels(rig: Rig) -> None:
+    opened(rig, OnDeath.BYPASS)
+    assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == rig.kernel("BYPASS")
+
+
+def test_a_reset_connection_is_answered_by_the_rst_its_sender_takes(rig: Rig) -> None:
+    opened(rig, OnDeath.RESET)
+    data = numbered("PA", 5000, 7000) / Raw(b"x" * 100)
+    made = answered(rig, "outside", data, ROUTER)
+    assert (made.src, made.dst, made[TCP].sport, made[TCP].dport) == (WWW, CLIENT, data[TCP].dport, data[TCP].sport)
+    assert (made[TCP].flags, made[TCP].seq, made[TCP].ack, made.ttl) == ("R", 7000, 0, 64)
+    require_whole(made)
+    assert answered(rig, "firewalls", reply(tcp(), "A"), FW[0])[TCP].seq == 0
+    assert len(rig.connections()) == 1, "the answer changes nothing: its time-out forgets it"
+
+
+def test_a_segment_without_an_acknowledgement_is_reset_by_acknowledging_it(rig: Rig) -> None:
+    opened(rig, OnDeath.RESET)
+    made = answered(rig, "outside", numbered("F", 5000) / Raw(b"x" * 10), ROUTER)
+    assert (made[TCP].flags, made[TCP].seq, made[TCP].ack) == ("RA", 0, 5011)
+    require_whole(made)
+    made = answered(rig, "outside", numbered("S", 41), ROUTER)
+    assert (made[TCP].flags, made[TCP].ack) == ("RA", 42)
+
+
+def test_no_rst_is_answered_and_nothing_but_plain_tcp(rig: Rig) -> None:
+    opened(rig, OnDeath.RESET)
+    about = error(reply(tcp(), "A"), "198.51.100.254")
+    assert rig.send_on("outside", tcp("R"), ROUTER)[0] == dropped("DEAD")
+    assert rig.send_on("outside", about, ROUTER)[0] == dropped("DEAD")
+    assert rig.send_on("outside", tcp("A", options=[IPOption(OPTIONS)]), ROUTER)[0] == dropped("DEAD")
+
+
+def test_a_dead_real_server_gets_no_new_connections_nor_bound_clients(rig: Rig) -> None:
+    rig.publish(drawn(OnDeath.REBALANCE, persistence_s=60.0))
+    assert rig.send("outside", udp(), ROUTER) == forwarded("OPENING", FW0)
+    rig.publish(drawn(OnDeath.REBALANCE, (0,), persistence_s=60.0))
+    hops = {rig.send("outside", udp(sport=1000 + i), ROUTER).hop for i in range(6)}
+    assert len(hops) == 1, "the client is bound anew"
+    assert FW0 not in hops
+
+
+def test_a_real_server_removed_while_it_is_dead_stays_dead_to_its_connections(rig: Rig) -> None:
+    opened(rig, OnDeath.DROP)
+    left = drawn(OnDeath.DROP)
+    service = replace(left.services[0], servers=left.services[0].servers[1:], turns=(0, 1), fallback=(0,) * 1021)
+    rig.publish(replace(left, services=(service, left.services[1])))
+    assert rig.send("outside", tcp("A"), ROUTER) == dropped("DEAD")
+
+
+def test_requests_from_a_stranger_are_moved_like_any(rig: Rig) -> None:
+    opened(rig, OnDeath.REBALANCE)
+    outcome: Outcome = rig.send_over("outside", tcp("A"), STRANGER)
+    assert outcome.hop == by_rendezvous(1, 2)
