@@ -62,5 +62,5 @@ def test_a_row_that_is_forgotten_begins_with_nothing() -> None:
     rates = Estimator(1, 1)
     rates.look(0.0, np.array([[0]], np.uint64))
     rates.look(2.0, np.array([[80]], np.uint64))
-    rates.forget(0)
+    rates.forget([0])
     assert not rates.rates.any()

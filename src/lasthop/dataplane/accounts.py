@@ -18,7 +18,7 @@ from lasthop.model.statistics import RateEachWay, Rates, Statistics
 from lasthop.policy.rates import Estimator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,18 +70,18 @@ class Accounts:
         self._services.zero(list(services))
         self._servers.zero(list(servers))
 
-    def open_server(self, server: int) -> None:
-        """An id was given to a real server that begins with nothing."""
-        self._servers.clear(server)
+    def open_servers(self, servers: Sequence[int]) -> None:
+        """Ids were given to real servers that begin with nothing."""
+        self._servers.clear(servers)
 
     def open_service(self, service: int) -> None:
         """An id was given to a service that begins with nothing."""
-        self._services.clear(service)
+        self._services.clear([service])
 
     def close_server(self, server: int, service: int) -> None:
         """A real server without connections gives its id back: what it had stays its service's."""
         self._services.add(service, self._servers.over_of(server))
-        self._servers.clear(server)
+        self._servers.clear([server])
 
 
 class _Book:
@@ -127,10 +127,10 @@ class _Book:
             totals[:, 3:5],
         )
 
-    def clear(self, id_: int) -> None:
-        self._records[id_ : id_ + 1] = 0
-        self.totals[id_] = 0
-        self._estimator.forget(id_)
+    def clear(self, ids: Sequence[int]) -> None:
+        self._records[ids] = np.zeros(1, self._records.dtype)
+        self.totals[ids] = 0
+        self._estimator.forget(ids)
 
     def add(self, id_: int, statistics: Any) -> None:  # noqa: ANN401 -- a record of numpy's
         over = self._records["over"]

@@ -28,6 +28,7 @@ class Btf:
         if self._btf == ffi.NULL:
             raise DataPlaneError(f"can't read the types of {path}", "reinstall lasthop, or run `make` in a checkout")
         self._ids: dict[tuple[int, str], int] = {}
+        self._structs: dict[str, np.dtype[Any]] = {}
         for type_id in range(1, library().btf__type_cnt(self._btf)):
             kind, _, name = self._head(type_id)
             if name and kind in (_STRUCT, _ENUM):
@@ -35,7 +36,10 @@ class Btf:
 
     def struct(self, name: str) -> np.dtype[Any]:
         """The dtype of ``struct name``: same offsets, same size. Raises DataPlaneError if unknown."""
-        return self._dtype(self._find(_STRUCT, name))
+        found = self._structs.get(name)
+        if found is None:
+            found = self._structs[name] = self._dtype(self._find(_STRUCT, name))
+        return found
 
     def enum(self, name: str) -> dict[str, int]:
         """The values of ``enum name`` by their names, in order. Raises DataPlaneError if unknown."""

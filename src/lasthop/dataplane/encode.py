@@ -78,12 +78,12 @@ class Part:
 
     service: PlannedService
     """What it was made from."""
-    record: NDArray[Any]
-    """One ``struct service``, without its places in `Half.listed`."""
+    record: bytes
+    """Its ``struct service``, without its places in `Half.listed`."""
     server_ids: NDArray[np.uint32]
     turns: NDArray[np.uint32]
-    servers: NDArray[Any]
-    """``struct server`` of each of `server_ids`."""
+    servers: bytes
+    """The ``struct server`` of each of `server_ids`."""
     fallback: NDArray[np.uint16]
 
 
@@ -142,12 +142,15 @@ def _join(parts: list[Part], service_ids: list[int], half: Half) -> None:
             f"can't publish: the services list {len(half.listed)} real servers and turns, {room} fit",
             "use fewer real servers or smaller weights",
         )
-    records = np.concatenate([part.record for part in parts])
+    # As bytes: numpy compares the types of structured arrays field by field before it concatenates them.
+    types = abi.types()
+    records = np.frombuffer(b"".join([part.record for part in parts]), types.struct("service")).copy()
     lengths = np.array([(len(part.server_ids), len(part.turns)) for part in parts])
     records["first_server"] = np.concatenate([[0], lengths.sum(axis=1).cumsum()[:-1]])
     records["first_turn"] = records["first_server"] + lengths[:, 0]
     half.services[service_ids] = records
-    half.servers[np.concatenate([part.server_ids for part in parts])] = np.concatenate([part.servers for part in parts])
+    servers = np.frombuffer(b"".join([part.servers for part in parts]), types.struct("server"))
+    half.servers[np.concatenate([part.server_ids for part in parts])] = servers
     filled = [(id_, part.fallback) for id_, part in zip(service_ids, parts, strict=True) if len(part.fallback)]
     if filled:
         half.fallbacks["server"][[id_ for id_, _ in filled], : len(filled[0][1])] = np.stack([row for _, row in filled])
@@ -236,10 +239,10 @@ def _part(service: PlannedService, ids: Ids) -> Part:
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
     return Part(
         service,
-        record,
+        record.tobytes(),
         server_ids,
         turns=server_ids[np.array(service.turns, np.intp)],
-        servers=_servers(service, ids),
+        servers=_servers(service, ids).tobytes(),
         fallback=server_ids[np.array(service.fallback, np.intp)].astype("u2"),
     )
 

@@ -192,8 +192,9 @@ class Publisher:
                     "remove some, or wait until the connections of removed ones are over",
                 )
             known[key] = id_
-            self.server_loads[id_ : id_ + 1] = 0
-            self.accounts.open_server(id_)
+        given = [known[key] for key in fresh]
+        self.server_loads[given] = np.zeros(1, self.server_loads.dtype)
+        self.accounts.open_servers(given)
 
     def _resolve_hops(self, services: list[PlannedService], ids: Ids) -> None:
         current = np.where(self.servers["box"], self.servers["hop"], 0).tolist()

@@ -6,8 +6,13 @@ to the one that is. Nothing is read here; the caller brings counters and the tim
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Seconds between two looks at the counters.
 BASE_S = 2.0
@@ -44,7 +49,7 @@ class Estimator:
         self._seen[:rows] = counters
         self._at_s = now_s
 
-    def forget(self, row: int) -> None:
-        """Begin a row anew: it is another one's now."""
-        self.rates[row] = 0
-        self._seen[row] = 0
+    def forget(self, rows: Sequence[int]) -> None:
+        """Begin rows anew: they are others' now."""
+        self.rates[rows] = 0
+        self._seen[rows] = 0
