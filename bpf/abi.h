@@ -388,6 +388,8 @@ struct xdp_sent {
 struct server_census {
 	__u32 active;
 	__u32 inactive;
+	__u32 closed; /* of the inactive: in TIME_WAIT or CLOSE */
+	__u32 reserved;
 	__u64 packets[DIRECTIONS];
 	__u64 bytes[DIRECTIONS];
 };

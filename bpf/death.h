@@ -11,12 +11,17 @@
 #define NOT_DEAD (REASONS + 2)
 #define TO_BE_MOVED (REASONS + 3)
 
-static __always_inline __u32 reset_of(const struct packet *p)
+/* The way on goes to p->out for a response: its originator may be waiting, and would never send what could be answered. */
+static __always_inline __u32 reset_of(struct packet *p, const struct connection *connection, bool request)
 {
 	if (p->ip_proto != IPPROTO_TCP || p->related || p->tcp_flags & TCP_RST)
 		return DROP_DEAD;
 	/* The answer is another frame than came: tc can make it. */
-	return p->entry == ENTRY_XDP ? KERNEL_TC : FORWARDED_RESET;
+	if (p->entry == ENTRY_XDP)
+		return KERNEL_TC;
+	if (!request)
+		way_to(p, READ_ONCE(connection->last_hop));
+	return FORWARDED_RESET;
 }
 
 /* What becomes of a packet of the connection that was found: a reason, NOT_DEAD or TO_BE_MOVED. */
@@ -25,6 +30,7 @@ __noinline __u32 after_death(struct packet *p)
 	struct connection *connection;
 	struct service *service;
 	struct server *server;
+	bool request;
 	__u32 index;
 
 	if (!p)
@@ -39,12 +45,13 @@ __noinline __u32 after_death(struct packet *p)
 	service = bpf_map_lookup_elem(&services, &index);
 	if (!service || !still_there(p, READ_ONCE(connection->word)))
 		return NOT_DEAD;
+	request = p->from_low == !!(WORD_FLAGS(p->word) & CONNECTION_FROM_LOW);
 	switch (service->on_death) {
 	case DEATH_REBALANCE:
 		/* A response has crossed the dead server still: it goes on to the last hop. */
-		return p->from_low == !!(WORD_FLAGS(p->word) & CONNECTION_FROM_LOW) ? TO_BE_MOVED : NOT_DEAD;
+		return request ? TO_BE_MOVED : NOT_DEAD;
 	case DEATH_RESET:
-		return reset_of(p);
+		return reset_of(p, connection, request);
 	case DEATH_DROP:
 		return DROP_DEAD;
 	case DEATH_BYPASS:

@@ -61,7 +61,7 @@ int lh_tc(struct __sk_buff *skb)
 	p.segment_length = skb->gso_size;
 	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f, skb->ifindex);
 	if (unlikely(reason == FORWARDED_RESET)) {
-		reason = answer_reset(skb, p.l4_length);
+		reason = answer_reset(skb, &p);
 		p.out.ifindex = skb->ifindex;
 	}
 	count(reason);

@@ -33,6 +33,8 @@ static __always_inline void take_census(const struct connection *connection, __u
 		load->active++;
 	else if (load)
 		load->inactive++;
+	if (load && (WORD_STATE(word) == STATE_TIME_WAIT || WORD_STATE(word) == STATE_CLOSE))
+		load->closed++;
 	unassured = bpf_map_lookup_elem(&service_census, &service);
 	if (unassured && !(WORD_FLAGS(word) & CONNECTION_ASSURED))
 		*unassured += 1;

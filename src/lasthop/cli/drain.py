@@ -68,9 +68,9 @@ def drain(client: Client, *, server: str, deadline: int | None, no_wait: bool, s
 def drains(client: Client, *, as_json: bool) -> None:
     """Show the real servers that are drained, and how far they are.
 
-    REMAINING are live connections, OLDEST is the age of the oldest. At DEADLINE the real server becomes
-    disabled and what remains goes the way of ON-DEATH. ETA supposes that connections go on ending as
-    they did. PERSISTENT are clients that persistence binds to it still.
+    REMAINING are live connections that are not in TIME_WAIT or CLOSE, OLDEST is the age of the oldest.
+    At DEADLINE the real server becomes disabled and what remains goes the way of ON-DEATH. ETA supposes
+    that connections go on ending as they did. PERSISTENT are clients that persistence binds to it still.
     """
     if as_json:
         print_json(client, "drains")

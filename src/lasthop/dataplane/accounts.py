@@ -38,6 +38,8 @@ class Accounts:
         self._services = _Book(maps["past_accounts"].view(account))
         self._over = np.zeros((0, _COLUMNS), np.uint64)
         self._size = 0
+        self.closed = np.zeros(len(maps["accounts"].view(account)), np.uint32)
+        """Of each real server: connections that are closed and not forgotten yet, as the last sweep found them."""
 
     def begin(self, size: int) -> None:
         """A sweep begins; ids of real servers are below `size`."""
@@ -48,6 +50,7 @@ class Accounts:
         """That sweep has ended: `census` has what it found of each real server, `service_of` the service of each."""
         live = np.zeros((self._size, _COLUMNS), np.uint64)
         live[:, 1:3], live[:, 3:5] = census["packets"][: self._size], census["bytes"][: self._size]
+        self.closed[:] = census["closed"]
         over = self._over
         # Those that began meanwhile are known at once: they are counted when they begin.
         over[:, 0] = self._servers.over(self._size)[:, 0]

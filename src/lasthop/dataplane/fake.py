@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 #: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
 _ACTIVE = frozenset({State.ESTABLISHED, State.SYN_SENT, State.SYN_RECV, State.SYNACK})
+_CLOSED = frozenset({State.TIME_WAIT, State.CLOSE})
 _HOW = {Mode.XDP: "xdp+tc"}
 
 #: (service label, real server)
@@ -162,7 +163,12 @@ class FakeDataPlane:
         for each in self.pinned.connections:
             states[each.server].append(State[each.report.state])
         return {
-            key: Load(sum(state in _ACTIVE for state in found), sum(state not in _ACTIVE for state in found), 0)
+            key: Load(
+                sum(state in _ACTIVE for state in found),
+                sum(state not in _ACTIVE for state in found),
+                0,
+                closed=sum(state in _CLOSED for state in found),
+            )
             for key, found in states.items()
             if of is None or key in of
         }

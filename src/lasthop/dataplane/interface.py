@@ -29,6 +29,8 @@ class Load:
     persistent: int
     overloaded: bool = False
     """It reached its upper threshold, and takes no new ones."""
+    closed: int = 0
+    """Of the inactive ones: in TIME_WAIT or CLOSE, as the last sweep found them."""
 
 
 class Measured(NamedTuple):

@@ -157,12 +157,14 @@ class KernelDataPlane:
     def load(self, of: Collection[tuple[str, str]] | None = None) -> dict[tuple[str, str], Load]:
         """See DataPlane.load."""
         loads, ids = self._publisher.server_loads, self._publisher.server_ids()
+        closed = self._publisher.accounts.closed
         return {
             key: Load(
                 int(loads["active"][i]),
                 int(loads["inactive"][i]),
                 int(loads["persistent"][i]),
                 overloaded=bool(loads["overloaded"][i]),
+                closed=int(closed[i]),
             )
             for key, i in (ids.items() if of is None else ((key, ids[key]) for key in of if key in ids))
         }

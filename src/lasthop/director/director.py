@@ -133,7 +133,7 @@ class Director(Answers):
         self._drains.sample(load, now)
         for service, name in self._drains.due(now):
             left = load.get((service, name))
-            count = left.active + left.inactive if left else 0
+            count = left.active + left.inactive - left.closed if left else 0
             try:
                 self.edit([Administer("disable", name, service)])
             except LasthopError as error:

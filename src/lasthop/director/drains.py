@@ -112,7 +112,8 @@ class Drains:
 
 
 def _remaining(load: Mapping[Key, Load], key: Key) -> int:
-    return load[key].active + load[key].inactive if key in load else 0
+    """Connections that are not closed: nobody misses what waits in TIME_WAIT to be forgotten."""
+    return max(0, load[key].active + load[key].inactive - load[key].closed) if key in load else 0
 
 
 def _rounded(seconds: float | None) -> float | None:

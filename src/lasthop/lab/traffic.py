@@ -274,6 +274,8 @@ class Drip:
         """Bytes of the transfer so far."""
         self.attempt: Attempt | None = None
         """What became of it; None while it runs."""
+        self.port = next(_PORTS)
+        """The client's."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(namespace, *map(str, pair)))
 
@@ -288,11 +290,11 @@ class Drip:
         self._thread.join()
 
     def _work(self, namespace: str, source: str, destination: str) -> None:
-        port = next(_PORTS)
-        with inside(namespace), socket.create_connection((destination, HTTP_PORT), TIMEOUT, (source, port)) as sock:
+        end = (source, self.port)
+        with inside(namespace), socket.create_connection((destination, HTTP_PORT), TIMEOUT, end) as sock:
             sock.sendall(b"GET /drip HTTP/1.0\r\n\r\n")
             problem = self._follow(sock)
-        self.attempt = Attempt("tcp", source, port, destination, HTTP_PORT, problem)
+        self.attempt = Attempt("tcp", *end, destination, HTTP_PORT, problem)
 
     def _follow(self, sock: socket.socket) -> str:
         """Read until told to stop; return what was wrong with it."""

@@ -12,7 +12,7 @@ class DrainReport:
     service: str
     real_server: str
     remaining: int
-    """Live connections."""
+    """Live connections that are not closed: those in TIME_WAIT and CLOSE are left out, as the last sweep found them."""
     persistent: int
     """Clients that persistence binds to it still."""
     oldest_s: float | None
