@@ -1,6 +1,6 @@
 """The program `lasthop`: which command is where, and how errors end.
 
-Owns the table of commands and the exit codes. A command's module is imported when the command is
+Owns the table of commands. A command's module is imported when the command is
 run, so that `--help` and the light commands do not wait for the heavy ones.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -16,16 +15,13 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 from lasthop import __version__
-from lasthop.errors import ConfigurationError, LasthopError, VerifierError
+from lasthop.errors import VerifierError
+from lasthop.start import INTERRUPTED, PIPE_CLOSED, as_ipvsadm, error_lines, forget_stdout
 
 NOUNS = "Nouns (read; --json on each)"
 VERBS = "Verbs (write)"
 DIRECTOR = "Director"
 LAB = "Lab"
-
-#: 128 + signal number, as a shell reports it.
-INTERRUPTED = 128 + signal.SIGINT
-PIPE_CLOSED = 128 + signal.SIGPIPE
 
 
 class Entry(NamedTuple):
@@ -53,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "disable": Entry("lasthop.cli.verbs:disable", VERBS, "Take a real server out at once."),
     "mark": Entry("lasthop.cli.mark:mark", VERBS, "Add or delete a mark rule."),
     "zero": Entry("lasthop.cli.dump:zero", VERBS, "Set statistics to zero."),
+    "ipvsadm": Entry("lasthop.cli.ipvsadm.command:ipvsadm", VERBS, "What ipvsadm does, in ipvsadm's words."),
     "run": Entry("lasthop.daemon.commands:run", DIRECTOR, "Run the director of FILE in the foreground."),
     "apply": Entry("lasthop.daemon.apply:apply", DIRECTOR, "Let FILE be the running director's configuration."),
     "dump": Entry("lasthop.cli.dump:dump", DIRECTOR, "The running configuration, as TOML."),
@@ -97,7 +94,7 @@ class Program(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            _forget_stdout()
+            forget_stdout()
             ctx.exit(PIPE_CLOSED)
         except Exception as error:
             if os.environ.get("LASTHOP_TRACEBACK") == "1":
@@ -108,21 +105,6 @@ class Program(click.Group):
                 click.echo(f"lasthop: {line}", err=True)
             ctx.exit(1)
         return result
-
-
-def error_lines(error: Exception) -> list[str]:
-    """What is said of `error`: a line, or one per mistake of a configuration file."""
-    if isinstance(error, ConfigurationError):
-        return [" ".join(f"{error.file}: {mistake}".split()) for mistake in error.mistakes]
-    if isinstance(error, LasthopError):
-        return [" ".join(str(error).split())]
-    told = " ".join(f"{type(error).__name__}: {error}".split())
-    return [f"fault in lasthop: {told}; set LASTHOP_TRACEBACK=1 and report what it then says"]
-
-
-def _forget_stdout() -> None:
-    """Have the interpreter's last flush go nowhere: whoever read our output has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -147,7 +129,8 @@ def program(ctx: click.Context, director: str | None) -> None:
 
 
 def main(socket_directory: Path | None = None) -> NoReturn:
-    """Run the program and exit; `socket_directory` replaces /run/lasthop for tests."""
+    """Run the program and exit, as ipvsadm if it was called so; `socket_directory` replaces /run/lasthop for tests."""
+    as_ipvsadm(socket_directory)
     program(prog_name="lasthop", obj=socket_directory)
     raise AssertionError
 

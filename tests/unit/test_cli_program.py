@@ -19,6 +19,7 @@ from lasthop.api.fake import ServedDirector
 from lasthop.api.location import socket_path
 from lasthop.api.sample import sample
 from lasthop.errors import ConfigurationError, DataPlaneError, LasthopError, Mistake, VerifierError
+from lasthop.start import error_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +133,7 @@ def test_a_traceback_is_shown_when_asked_for(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_interrupt_and_a_closed_pipe_end_silently(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entry, "_forget_stdout", lambda: None)
+    monkeypatch.setattr(entry, "forget_stdout", lambda: None)
     result = invoke_raising(error, monkeypatch)
     assert (result.exit_code, result.stdout, result.stderr) == (code, "", "")
 
@@ -142,7 +143,7 @@ def test_a_command_may_choose_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_empty_remedy_leaves_no_semicolon() -> None:
-    assert entry.error_lines(LasthopError("can't do it", "")) == ["can't do it"]
+    assert error_lines(LasthopError("can't do it", "")) == ["can't do it"]
 
 
 def test_the_program_answers_from_a_process_of_its_own(tmp_path: Path) -> None:
