@@ -9,6 +9,7 @@
 #pragma once
 
 #include "reasons.h"
+#include "states.h"
 
 enum limits {
 	ABI_VERSION = 4, /* of everything pinned; a director takes over only its own */
@@ -35,24 +36,6 @@ enum limits {
 
 /* The two halves of everything that is published: packets read one, Python builds the other. */
 enum half_count { HALVES = 2 };
-
-/* State of a connection; the first eleven are IP_VS_TCP_S_* in the kernel's order. */
-enum state {
-	STATE_NONE,
-	STATE_ESTABLISHED,
-	STATE_SYN_SENT,
-	STATE_SYN_RECV,
-	STATE_FIN_WAIT,
-	STATE_TIME_WAIT,
-	STATE_CLOSE,
-	STATE_CLOSE_WAIT,
-	STATE_LAST_ACK,
-	STATE_LISTEN,
-	STATE_SYNACK,
-	STATE_UDP,
-	STATE_ICMP,
-	STATE_COUNT,
-};
 
 enum direction { REQUEST, RESPONSE, DIRECTIONS };
 
