@@ -44,7 +44,7 @@ enum connection_flag {
 	CONNECTION_LIVE = 1,	     /* without it and PENDING the entry is nobody's, whatever else it holds */
 	CONNECTION_FROM_LOW = 2,     /* the originator is the key's lower endpoint */
 	CONNECTION_REPLIED = 4,	     /* a response was seen (LVS: NOOUTPUT cleared) */
-	CONNECTION_ASSURED = 8,	     /* both directions seen; TCP: and ESTABLISHED reached */
+	CONNECTION_ASSURED = 8,	     /* both directions seen; TCP, SCTP: and ESTABLISHED reached */
 	CONNECTION_PERSISTENT = 16,  /* counted as a child of a persistence template */
 	CONNECTION_PENDING = 32,     /* written, and not yet known to be the only one of its key */
 	CONNECTION_OVERFLOW = 64,    /* counted in table.overflowed: in its key's third or fourth bucket */
@@ -109,6 +109,7 @@ enum ruleset_flag {
 	RULESET_NO_REUSE = 4,	  /* a SYN begins nothing anew */
 	RULESET_REUSE_FIN = 8,	  /* a SYN begins anew what is in FIN_WAIT */
 	RULESET_EXPIRE_GONE = 16, /* a connection of a removed server ends at its next packet */
+	RULESET_STRICT_SCTP = 32, /* SCTP without an entry is dropped, unless it opens an association */
 };
 
 enum server_flag {

@@ -49,6 +49,12 @@
 #define ntohl(x) (x)
 #endif
 
+/* linux/tcp.h has these as bit fields; this is RFC 9293 section 3.1. */
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
 /* linux/icmp.h drags in a C library's headers; this is RFC 792. */
 struct icmphdr {
 	__u8 type;
@@ -72,6 +78,36 @@ enum icmp_type {
 	ICMP_PARAMETERPROB = 12,
 };
 
+/* linux/sctp.h is about sockets; this is RFC 9260 sections 3.1 and 3.2. */
+struct sctphdr {
+	__be16 source;
+	__be16 dest;
+	__be32 verification_tag;
+	__be32 checksum;
+};
+
+struct sctp_chunk {
+	__u8 type;
+	__u8 flags;
+	__be16 length; /* with this header, without padding */
+};
+
+enum sctp_chunk_type {
+	SCTP_DATA = 0,
+	SCTP_INIT = 1,
+	SCTP_INIT_ACK = 2,
+	SCTP_ABORT = 6,
+	SCTP_SHUTDOWN = 7,
+	SCTP_SHUTDOWN_ACK = 8,
+	SCTP_ERROR = 9,
+	SCTP_COOKIE_ECHO = 10,
+	SCTP_COOKIE_ACK = 11,
+	SCTP_SHUTDOWN_COMPLETE = 14,
+};
+
+/* The size of a GSO frame's segments where it is a list of packets: linux/skbuff.h inside the kernel. */
+#define GSO_BY_FRAGS 0xffff
+
 /* IPv4 header fields that linux/ip.h does not name: RFC 791. */
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff
@@ -92,5 +128,7 @@ static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
+static long (*const bpf_skb_load_bytes)(const struct __sk_buff *skb, __u32 offset, void *to,
+					__u32 length) = (void *)BPF_FUNC_skb_load_bytes;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *skb, __u32 length) = (void *)BPF_FUNC_skb_pull_data;
 static __u64 (*const bpf_xdp_get_buff_len)(struct xdp_md *context) = (void *)BPF_FUNC_xdp_get_buff_len;
