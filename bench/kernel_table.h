@@ -68,7 +68,7 @@ static __always_inline bool retire_found(const struct packet *p)
 static __always_inline __u32 state_after(const struct packet *p, __u32 state, enum direction direction, bool replied)
 {
 	if (p->ip_proto == IPPROTO_TCP)
-		return next_tcp_state(state, p->tcp_flags, direction, replied);
+		return next_tcp_state(state, p->signals, direction, replied);
 	return p->ip_proto == IPPROTO_UDP ? STATE_UDP : STATE_ICMP;
 }
 

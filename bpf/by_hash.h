@@ -154,5 +154,5 @@ static __noinline __u32 choose_by_pair(__u32 half, const struct service *service
 /* The source port where the protocol has ports. */
 static __always_inline __u32 port_of(const struct packet *p)
 {
-	return p->ip_proto == IPPROTO_TCP || p->ip_proto == IPPROTO_UDP ? ntohs(p->source_port) : 0;
+	return p->ip_proto == IPPROTO_ICMP ? 0 : ntohs(p->source_port);
 }

@@ -14,7 +14,7 @@
 /* The way on goes to p->out for a response: its originator may be waiting, and would never send what could be answered. */
 static __always_inline __u32 reset_of(struct packet *p, const struct connection *connection, bool request)
 {
-	if (p->ip_proto != IPPROTO_TCP || p->related || p->tcp_flags & TCP_RST)
+	if (p->ip_proto != IPPROTO_TCP || p->related || p->signals & TCP_RST)
 		return DROP_DEAD;
 	/* The answer is another frame than came: tc can make it. */
 	if (p->entry == ENTRY_XDP)

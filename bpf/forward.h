@@ -39,14 +39,14 @@ static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
 
 /*
  * The requests of a connection come from somewhere else now: follow them, unless the frame came
- * from a real server of the connection's own service, or is a RST anyone may have forged.
+ * from a real server of the connection's own service, or is a RST or ABORT anyone may have forged.
  */
 static __noinline void follow_last_hop(const struct packet *p, struct connection *connection)
 {
 	__u32 id;
 	struct hop *hop;
 
-	if (p->tcp_flags & TCP_RST)
+	if (p->signals & SIGNAL_RESET)
 		return;
 	id = source_hop(p);
 	hop = hop_by_id(id);
@@ -145,10 +145,10 @@ __noinline __u32 assign(struct packet *p)
 	return service->flags & SERVICE_EMPTY_TO_KERNEL ? KERNEL_EMPTY : DROP_EMPTY;
 }
 
-/* Nothing to remember a connection by: an ICMP error, or a RST, which anyone may have forged. */
+/* Nothing to remember a connection by: an ICMP error, or what ends a connection. */
 static __always_inline bool stray(const struct packet *p)
 {
-	return p->related || p->tcp_flags & TCP_RST;
+	return p->related || p->signals & SIGNAL_RESET;
 }
 
 /* Remember the connection with its last hop. TABLE_FULL also where there is nothing to remember it by. */
@@ -267,11 +267,20 @@ __noinline int match_address(struct packet *p, __u32 source_box)
 	return 1;
 }
 
+/* Whether a packet from the middle of a connection is not to be taken up (LVS: sloppy_tcp, sloppy_sctp). */
+static __always_inline bool too_late(const struct packet *p, const struct ruleset *ruleset)
+{
+	__u32 strict = p->ip_proto == IPPROTO_TCP    ? RULESET_STRICT_TCP
+		       : p->ip_proto == IPPROTO_SCTP ? RULESET_STRICT_SCTP
+						     : 0;
+
+	return ruleset->flags & strict && !p->opening && !p->related;
+}
+
 /* Choose for a packet whose service is known: 0, or the reason why it goes nowhere. */
 static __always_inline __u32 assign_by(struct packet *p, const struct ruleset *ruleset)
 {
-	if (unlikely(ruleset->flags & RULESET_STRICT_TCP && p->ip_proto == IPPROTO_TCP && !p->opening && !p->related &&
-		     !(p->choice.flags & CONNECTION_MOVED)))
+	if (unlikely(too_late(p, ruleset) && !(p->choice.flags & CONNECTION_MOVED)))
 		return DROP_MIDSTREAM;
 	return assign(p);
 }

@@ -19,8 +19,10 @@ enum insertion { INSERTED, CONTENDED, TABLE_FULL };
 static __always_inline __u32 state_after(const struct packet *p, __u32 state, enum direction direction, bool replied)
 {
 	if (p->ip_proto == IPPROTO_TCP)
-		return next_tcp_state(state, p->tcp_flags, direction, replied);
-	return p->ip_proto == IPPROTO_UDP ? STATE_UDP : STATE_ICMP;
+		return next_tcp_state(state, p->signals, direction, replied);
+	if (p->ip_proto == IPPROTO_UDP)
+		return STATE_UDP;
+	return p->ip_proto == IPPROTO_SCTP ? next_sctp_state(state, p->signals, direction, replied) : STATE_ICMP;
 }
 
 /* Make pending rivals above `mine` withdraw, in one table. 0 if there is one to withdraw for. */

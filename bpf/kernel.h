@@ -49,6 +49,12 @@
 #define ntohl(x) (x)
 #endif
 
+/* linux/tcp.h has these as bit fields; this is RFC 9293 section 3.1. */
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
 /* linux/icmp.h drags in a C library's headers; this is RFC 792. */
 struct icmphdr {
 	__u8 type;
@@ -71,6 +77,36 @@ enum icmp_type {
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETERPROB = 12,
 };
+
+/* linux/sctp.h is about sockets; this is RFC 9260 sections 3.1 and 3.2. */
+struct sctphdr {
+	__be16 source;
+	__be16 dest;
+	__be32 verification_tag;
+	__be32 checksum;
+};
+
+struct sctp_chunk {
+	__u8 type;
+	__u8 flags;
+	__be16 length; /* with this header, without padding */
+};
+
+enum sctp_chunk_type {
+	SCTP_DATA = 0,
+	SCTP_INIT = 1,
+	SCTP_INIT_ACK = 2,
+	SCTP_ABORT = 6,
+	SCTP_SHUTDOWN = 7,
+	SCTP_SHUTDOWN_ACK = 8,
+	SCTP_ERROR = 9,
+	SCTP_COOKIE_ECHO = 10,
+	SCTP_COOKIE_ACK = 11,
+	SCTP_SHUTDOWN_COMPLETE = 14,
+};
+
+/* The size of a GSO frame's segments where it is a list of packets: linux/skbuff.h inside the kernel. */
+#define GSO_BY_FRAGS 0xffff
 
 /* IPv4 header fields that linux/ip.h does not name: RFC 791. */
 #define IP_MORE_FRAGMENTS 0x2000

@@ -42,6 +42,21 @@ const struct {
 	struct probe_frame probe_frame;
 } abi SEC(".rodata") = {};
 
+/*
+ * The type of the first chunk of a GSO frame that is a list of packets. The chunk is in the list, the headers before it are
+ * linear; the frame must not be pulled together, or the kernel could not cut it into its packets any more.
+ */
+static __noinline __u32 listed_chunk(struct __sk_buff *skb)
+{
+	__u8 version_and_length = 0, type = SCTP_DATA;
+	__u32 offset;
+
+	bpf_skb_load_bytes(skb, ETH_HLEN, &version_and_length, 1);
+	offset = ETH_HLEN + (version_and_length & 15) * 4 + sizeof(struct sctphdr);
+	bpf_skb_load_bytes(skb, offset, &type, 1);
+	return type;
+}
+
 SEC("tc")
 int lh_tc(struct __sk_buff *skb)
 {
@@ -52,8 +67,12 @@ int lh_tc(struct __sk_buff *skb)
 
 	linear = (long)skb->data_end - (long)skb->data;
 	/* If the rest of the headers cannot be had from the buffer's fragments, the frame counts as truncated. */
-	if (linear < HEADERS_MAX && linear < skb->len)
-		bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
+	if (linear < HEADERS_MAX && linear < skb->len) {
+		if (unlikely(skb->gso_size == GSO_BY_FRAGS))
+			p.signals = listed_chunk(skb);
+		else
+			bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
+	}
 	f.eth = (void *)(long)skb->data;
 	f.end = (void *)(long)skb->data_end;
 	p.length = skb->len - ETH_HLEN;

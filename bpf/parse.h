@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "abi.h"
+#include "sctp_state.h"
 
 /* Bytes that must be linear to parse any packet: Ethernet, IPv4 with options, ICMP, embedded IPv4 with options, ports. */
 #define HEADERS_MAX (ETH_HLEN + 60 + 8 + 60 + 8)
@@ -59,19 +59,14 @@ struct packet {
 	__u16 source_hop; /* the hop it came from, 0 if not known; set for a packet without a connection */
 	__u8 ip_proto;
 	__u8 dscp;
-	__u8 tcp_flags; /* RFC 9293 section 3.1, the eight bits after the data offset */
-	__u8 from_low;	/* the sender is the key's lower endpoint */
-	__u8 opening;	/* may be scheduled */
-	__u8 related;	/* an ICMP error; key is of the connection it talks about */
+	__u8 signals;  /* of its connection's state; TCP: the flags, RFC 9293 section 3.1; SCTP: sctp_signals() */
+	__u8 from_low; /* the sender is the key's lower endpoint */
+	__u8 opening;  /* may be scheduled */
+	__u8 related;  /* an ICMP error; key is of the connection it talks about */
 	struct decision choice;
 	struct connection_key key;
 	struct way_out out;
 };
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
 
 static __always_inline void store_v4(__u8 *to, __be32 address)
 {
@@ -110,7 +105,7 @@ static __always_inline __u8 sort_endpoints(struct connection_key *key, __be32 so
 static __always_inline bool parse_ports(const void *l4, const void *end, __u32 available, __u8 ip_proto, __be16 *source,
 					__be16 *destination)
 {
-	if (ip_proto == IPPROTO_TCP || ip_proto == IPPROTO_UDP) {
+	if (ip_proto == IPPROTO_TCP || ip_proto == IPPROTO_UDP || ip_proto == IPPROTO_SCTP) {
 		const __be16 *ports = l4;
 
 		if ((const void *)(ports + 2) > end || available < 2 * sizeof(*ports))
@@ -167,8 +162,8 @@ static __always_inline __u32 parse_conversation(struct packet *p, const struct f
 		if (tcp->doff * 4 < sizeof(*tcp) || tcp->doff * 4 > p->l4_length)
 			return KERNEL_BAD_HEADER;
 		p->headers += tcp->doff * 4;
-		p->tcp_flags = ((const __u8 *)tcp)[13];
-		p->opening = (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+		p->signals = ((const __u8 *)tcp)[13];
+		p->opening = (p->signals & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 	}
 	if (p->ip_proto == IPPROTO_UDP) {
 		if (p->l4_length < sizeof(struct udphdr))
@@ -231,6 +226,43 @@ static __always_inline __u32 parse_icmp(struct packet *p, const struct frame *f,
 }
 
 /*
+ * A GSO frame of SCTP is a list of packets of any size (net/sctp/output.c). They are counted as if all had the same: the
+ * sender cut them for its path, and the one that the MTU of a leg does not let through it sends again by itself.
+ */
+static __always_inline void even_out(struct packet *p)
+{
+	__u32 payload = p->length - p->headers;
+
+	p->segment_length = p->segments > 1 ? (payload + p->segments - 1) / p->segments : payload;
+}
+
+/* SCTP: key, opening and signals. Of a list of packets, whose chunks are out of reach, the entry knows the first one's type. */
+static __always_inline __u32 parse_association(struct packet *p, const struct frame *f, const void *l4)
+{
+	const struct sctp_chunk *chunk = l4 + sizeof(struct sctphdr);
+	__u32 available = p->l4_length - sizeof(struct sctphdr), type = p->signals;
+
+	if (p->l4_length < sizeof(struct sctphdr) + sizeof(*chunk) ||
+	    !parse_ports(l4, f->end, p->l4_length, IPPROTO_SCTP, &p->source_port, &p->destination_port))
+		return KERNEL_TRUNCATED;
+	p->headers += sizeof(struct sctphdr);
+	if ((const void *)(chunk + 1) <= f->end) {
+		if (ntohs(chunk->length) < sizeof(*chunk) || ntohs(chunk->length) > available)
+			return KERNEL_BAD_HEADER;
+		type = deciding_chunk(chunk, f->end, available);
+	} else if (p->segment_length != GSO_BY_FRAGS) {
+		return KERNEL_TRUNCATED;
+	}
+	if (p->segment_length == GSO_BY_FRAGS)
+		even_out(p);
+	p->opening = type == SCTP_INIT;
+	p->signals = sctp_signals(type);
+	p->key.ip_proto = IPPROTO_SCTP;
+	p->from_low = sort_endpoints(&p->key, p->source, p->source_port, p->destination, p->destination_port);
+	return 0;
+}
+
+/*
  * A GSO frame stands for segments that each carry the headers: count them as the wire will. Their
  * number is 0 where nobody has cut the frame yet, as from a virtual machine's network card.
  */
@@ -287,6 +319,8 @@ static inline __noinline __u32 parse_ipv4(struct packet *p, const struct frame *
 		reason = parse_conversation(p, f, (const void *)ip + length);
 	else if (ip->protocol == IPPROTO_ICMP)
 		reason = parse_icmp(p, f, (const void *)ip + length);
+	else if (ip->protocol == IPPROTO_SCTP)
+		reason = parse_association(p, f, (const void *)ip + length);
 	else
 		reason = KERNEL_PROTOCOL;
 	if (!reason)

@@ -33,7 +33,7 @@ static __always_inline void take_census(const struct connection *connection, __u
 		load->active++;
 	else if (load)
 		load->inactive++;
-	if (load && (WORD_STATE(word) == STATE_TIME_WAIT || WORD_STATE(word) == STATE_CLOSE))
+	if (load && state_closed(WORD_STATE(word)))
 		load->closed++;
 	unassured = bpf_map_lookup_elem(&service_census, &service);
 	if (unassured && !(WORD_FLAGS(word) & CONNECTION_ASSURED))

@@ -79,11 +79,11 @@ static __always_inline bool retire_found(const struct packet *p)
 	return 1;
 }
 
-/* Both directions seen and, for TCP, established; or one direction only, for a while. */
+/* Both directions seen and, for TCP and SCTP, established; or one direction only, for a while. */
 static __always_inline bool becomes_assured(const struct packet *p, const struct connection *connection, __u32 state,
 					    bool replied)
 {
-	if (p->ip_proto == IPPROTO_TCP && state != STATE_ESTABLISHED)
+	if (state != STATE_ESTABLISHED && state != STATE_SCTP_ESTABLISHED && state != STATE_UDP && state != STATE_ICMP)
 		return 0;
 	return replied ||
 	       (connection->packets[REQUEST] >= ASSURED_PACKETS && p->now_ns > connection->created_ns + ASSURED_NS);
@@ -151,14 +151,14 @@ static __always_inline void track(const struct packet *p, struct connection *con
 	__sync_fetch_and_add(&connection->bytes[direction], p->length);
 }
 
-/* A SYN on a connection that is over is a new conversation on reused ports (LVS: conn_reuse_mode). */
+/* A SYN or INIT on a connection that is over is a new conversation on reused ports (LVS: conn_reuse_mode). */
 static __always_inline bool reused(const struct packet *p, const struct ruleset *ruleset)
 {
 	__u32 state = WORD_STATE(p->word);
 
-	if (likely(p->ip_proto != IPPROTO_TCP || !p->opening) || ruleset->flags & RULESET_NO_REUSE)
+	if (likely(p->ip_proto == IPPROTO_UDP || !p->opening) || ruleset->flags & RULESET_NO_REUSE)
 		return 0;
-	return state == STATE_TIME_WAIT || state == STATE_CLOSE ||
+	return state == STATE_TIME_WAIT || state == STATE_CLOSE || state == STATE_SCTP_CLOSED ||
 	       (state == STATE_FIN_WAIT &&
 		(ruleset->flags & RULESET_REUSE_FIN || !(WORD_FLAGS(p->word) & CONNECTION_REPLIED)));
 }

@@ -62,26 +62,38 @@ static const __u8 tcp_states[TCP_DIRECTIONS][TCP_EVENTS][TCP_STATES_ROW] = {
 #undef LI
 #undef SA
 
-/* ip_vs_proto_tcp.c: tcp_state_active. Other protocols count as inactive, as in LVS. */
+/* ip_vs_proto_tcp.c: tcp_state_active; ip_vs_proto_sctp.c: set_sctp_state. UDP and ICMP count as inactive, as in LVS. */
+#define ACTIVE_STATES                                                                                                  \
+	(1ULL << STATE_ESTABLISHED | 1ULL << STATE_SYN_SENT | 1ULL << STATE_SYN_RECV | 1ULL << STATE_SYNACK |          \
+	 1ULL << STATE_SCTP_ESTABLISHED)
+
 static __always_inline bool state_active(__u32 state)
 {
-	return state == STATE_ESTABLISHED || state == STATE_SYN_SENT || state == STATE_SYN_RECV ||
-	       state == STATE_SYNACK;
+	return ACTIVE_STATES >> (state & 63) & 1;
+}
+
+/* Connections that are over, and only wait to be forgotten. */
+#define CLOSED_STATES                                                                                                  \
+	(1ULL << STATE_TIME_WAIT | 1ULL << STATE_CLOSE | 1ULL << STATE_SCTP_CLOSED | 1ULL << STATE_SCTP_REJECTED)
+
+static __always_inline bool state_closed(__u32 state)
+{
+	return CLOSED_STATES >> (state & 63) & 1;
 }
 
 /* The state after a TCP packet. Flag priority is LVS's: RST, SYN, FIN, ACK; none of them closes. */
-static __always_inline __u32 next_tcp_state(__u32 state, __u8 tcp_flags, enum direction direction, bool replied)
+static __always_inline __u32 next_tcp_state(__u32 state, __u8 flags, enum direction direction, bool replied)
 {
 	__u32 table = direction == RESPONSE ? TCP_OUTPUT : replied ? TCP_INPUT : TCP_INPUT_ONLY;
 	__u32 event;
 
-	if (tcp_flags & TCP_RST)
+	if (flags & TCP_RST)
 		event = TCP_EVENT_RST;
-	else if (tcp_flags & TCP_SYN)
+	else if (flags & TCP_SYN)
 		event = TCP_EVENT_SYN;
-	else if (tcp_flags & TCP_FIN)
+	else if (flags & TCP_FIN)
 		event = TCP_EVENT_FIN;
-	else if (tcp_flags & TCP_ACK)
+	else if (flags & TCP_ACK)
 		event = TCP_EVENT_ACK;
 	else
 		return STATE_CLOSE;

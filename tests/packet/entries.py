@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _FLAGS = {name.removeprefix("CONNECTION_"): bit for name, bit in abi.enum("connection_flag").items()}
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
 
 Hop = tuple[str, str]
 """(leg, MAC)."""

@@ -8,6 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.sctp import (
+    SCTP,
+    SCTPChunkAbort,
+    SCTPChunkCookieAck,
+    SCTPChunkCookieEcho,
+    SCTPChunkData,
+    SCTPChunkError,
+    SCTPChunkInit,
+    SCTPChunkInitAck,
+    SCTPChunkShutdown,
+    SCTPChunkShutdownAck,
+    SCTPChunkShutdownComplete,
+)
 
 CLIENT, OTHER_CLIENT, THIRD_CLIENT = "198.51.100.10", "198.51.100.20", "198.51.101.10"
 WWW = "203.0.113.80"
@@ -15,6 +28,19 @@ UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
 FRAGMENTATION_NEEDED = 4
 #: Eight no-operations: options that mean nothing (RFC 791 section 3.1).
 OPTIONS = b"\x01" * 8
+#: SCTP's chunks that tell of an association's state, and DATA (RFC 9260 section 3.3).
+CHUNKS: dict[str, Any] = {
+    "DATA": SCTPChunkData(data=b"data"),
+    "INIT": SCTPChunkInit(init_tag=1),
+    "INIT_ACK": SCTPChunkInitAck(init_tag=2),
+    "COOKIE_ECHO": SCTPChunkCookieEcho(cookie=b"cookie"),
+    "COOKIE_ACK": SCTPChunkCookieAck(),
+    "SHUTDOWN": SCTPChunkShutdown(),
+    "SHUTDOWN_ACK": SCTPChunkShutdownAck(),
+    "SHUTDOWN_COMPLETE": SCTPChunkShutdownComplete(),
+    "ERROR": SCTPChunkError(),
+    "ABORT": SCTPChunkAbort(),
+}
 
 
 def tcp(
@@ -27,17 +53,28 @@ def udp(source: str = CLIENT, sport: int = 40000, destination: str = WWW, dport:
     return IP(src=source, dst=destination, ttl=61, **ip) / UDP(sport=sport, dport=dport) / b"datagram"
 
 
+def sctp(
+    chunks: Any = "INIT", source: str = CLIENT, sport: int = 40000, destination: str = WWW, dport: int = 80, **ip: Any
+) -> Any:
+    """A packet with the chunk of a name, or with scapy's chunks, or bytes in their place."""
+    given = CHUNKS[chunks] if isinstance(chunks, str) else chunks
+    return IP(src=source, dst=destination, ttl=61, proto=132, **ip) / SCTP(sport=sport, dport=dport, tag=5) / given
+
+
 def echo(source: str = CLIENT, destination: str = WWW, identifier: int = 40000, kind: int = 8, **ip: Any) -> Any:
     return IP(src=source, dst=destination, ttl=61, **ip) / ICMP(type=kind, id=identifier, seq=3) / b"ping"
 
 
-def reply(packet: Any, flags: str = "SA") -> Any:
-    """What the other side answers."""
+def reply(packet: Any, flags: Any = "SA") -> Any:
+    """What the other side answers; of SCTP the flags are what `sctp` takes."""
     source, destination = packet[IP].dst, packet[IP].src
     if TCP in packet:
         return tcp(flags, source, packet[TCP].dport, destination, packet[TCP].sport)
     if UDP in packet:
         return udp(source, packet[UDP].dport, destination, packet[UDP].sport)
+    if SCTP in packet:
+        chunk = "INIT_ACK" if flags == "SA" else flags
+        return sctp(chunk, source, packet[SCTP].dport, destination, packet[SCTP].sport)
     return echo(source, destination, packet[ICMP].id, kind=0 if packet[ICMP].type == 8 else 8)
 
 

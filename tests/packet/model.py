@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.oracles import pair_hash, rr, tcp_state, wlc
+from tests.oracles import pair_hash, rr, sctp_state, tcp_state, wlc
 
 Hop = tuple[str, str]
 Endpoint = tuple[str, int]
-ACTIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK"}
+ACTIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK", "SCTP_ESTABLISHED"}
 _FLAGS = {"S": "syn", "F": "fin", "A": "ack", "R": "rst"}
 #: Where one direction alone is seen: this many packets over this long make a connection assured.
 ASSURED_PACKETS, ASSURED_S = 4, 4.0
@@ -19,7 +19,10 @@ ASSURED_PACKETS, ASSURED_S = 4, 4.0
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """`flags` are TCP's; of echo "S" is the request, "SA" the reply, and both ports are its identifier."""
+    """`flags` are TCP's, of SCTP the name of its chunk.
+
+    Of echo "S" is the request, "SA" the reply, and both ports are its identifier.
+    """
 
     came: Hop
     protocol: str
@@ -31,7 +34,12 @@ class Packet:
     def opening(self) -> bool:
         if self.protocol == "tcp":
             return "S" in self.flags and not set("AFR") & set(self.flags)
-        return self.protocol == "udp" or self.flags == "S"
+        return self.protocol == "udp" or self.flags in {"S", "INIT"}
+
+    @property
+    def reset(self) -> bool:
+        """It ends a connection, opens none, and anyone may have forged it."""
+        return self.flags in {"ABORT", "SHUTDOWN_COMPLETE"} if self.protocol == "sctp" else "R" in self.flags
 
 
 @dataclass(slots=True)
@@ -96,9 +104,10 @@ class Model:
         if service is None:
             return "KERNEL_NO_RULE", None
         name, persistent = self._choose(service, packet)
-        if "R" in packet.flags:
+        if packet.reset:
             return "FORWARDED_STRAY", service.servers[name][0]
         entry = Entry(packet.source, service.label, name, service.servers[name][0], packet.came, self.now, self.now)
+        entry.state = "SCTP_NONE" if packet.protocol == "sctp" else "NONE"
         entry.flags |= {"PERSISTENT"} if persistent else set()
         entry.state = self._next_state(entry, packet, "input_only")
         entry.packets[0] = 1
@@ -122,12 +131,12 @@ class Model:
             return "DROP_LOOP", None
         if not request:
             entry.flags.add("REPLIED")
-        elif packet.came != entry.last and "R" not in packet.flags and self._box_of(entry, packet) is None:
+        elif packet.came != entry.last and not packet.reset and self._box_of(entry, packet) is None:
             entry.last = packet.came
         direction = "output" if not request else "input" if "REPLIED" in entry.flags else "input_only"
         entry.state = self._next_state(entry, packet, direction)
         long_enough = entry.packets[0] >= ASSURED_PACKETS and self.now > entry.created + ASSURED_S
-        settled = packet.protocol != "tcp" or entry.state == "ESTABLISHED"
+        settled = packet.protocol in {"udp", "icmp"} or entry.state.endswith("ESTABLISHED")
         if settled and ("REPLIED" in entry.flags or long_enough):
             entry.flags.add("ASSURED")
         entry.packets[not request] += 1
@@ -135,6 +144,8 @@ class Model:
         return "FORWARDED_REQUEST" if request else "FORWARDED_RESPONSE", hop
 
     def _next_state(self, entry: Entry, packet: Packet, direction: str) -> str:
+        if packet.protocol == "sctp":
+            return sctp_state.next_state(direction, packet.flags, entry.state)
         if packet.protocol != "tcp":
             return packet.protocol.upper()
         return tcp_state.next_state(direction, {_FLAGS[flag] for flag in packet.flags if flag in _FLAGS}, entry.state)
@@ -144,7 +155,8 @@ class Model:
 
     def _over(self, entry: Entry, packet: Packet) -> bool:
         halfway = entry.state == "FIN_WAIT" and "REPLIED" not in entry.flags
-        return packet.protocol == "tcp" and packet.opening and (entry.state in {"TIME_WAIT", "CLOSE"} or halfway)
+        closed = entry.state in {"TIME_WAIT", "CLOSE", "SCTP_CLOSED"} or halfway
+        return packet.protocol in {"tcp", "sctp"} and packet.opening and closed
 
     def _box_of(self, entry: Entry, packet: Packet) -> str | None:
         """The real server of the entry's own service that a packet came from."""

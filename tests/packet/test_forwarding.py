@@ -8,7 +8,7 @@ import pytest
 from scapy.layers.inet import IP
 
 from tests.packet.entries import Connection
-from tests.packet.frames import CLIENT, OPTIONS, WWW, echo, reply, tcp, udp, with_flags
+from tests.packet.frames import CLIENT, OPTIONS, WWW, echo, reply, sctp, tcp, udp, with_flags
 from tests.packet.plans import (
     CORE_FW,
     FW,
@@ -30,7 +30,9 @@ FW0 = ("firewalls", FW[0])
 BACK = ("outside", ROUTER)
 
 
-@pytest.mark.parametrize("opening", [tcp(), udp(), echo(), tcp(options=[OPTIONS]), udp(tos=0xB9), tcp(flags="SEC")])
+@pytest.mark.parametrize(
+    "opening", [tcp(), udp(), sctp(), echo(), tcp(options=[OPTIONS]), udp(tos=0xB9), tcp(flags="SEC")]
+)
 def test_request_is_scheduled_and_response_goes_to_its_last_hop(rig: Rig, opening: Any) -> None:
     rig.publish(two_box())
     assert rig.send("outside", opening, ROUTER) == forwarded("OPENING", FW0)

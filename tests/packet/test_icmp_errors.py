@@ -19,6 +19,7 @@ from tests.packet.frames import (
     echo,
     error,
     reply,
+    sctp,
     tcp,
     udp,
 )
@@ -42,12 +43,12 @@ def raw(rig: Rig) -> tuple[Connection, bytes | None]:
     return connection, rig.entries[connection.slot].tobytes()
 
 
-@pytest.mark.parametrize("opening", [tcp(), udp(), echo(), tcp(options=[OPTIONS]), echo(options=[OPTIONS])])
+@pytest.mark.parametrize("opening", [tcp(), udp(), sctp(), echo(), tcp(options=[OPTIONS]), echo(options=[OPTIONS])])
 @pytest.mark.parametrize("sender", [WWW, *SENDERS])
 def test_error_about_a_request_goes_to_the_last_hop_whoever_sends_it(rig: Rig, sender: str, opening: Any) -> None:
     rig.publish(two_box())
     rig.send("outside", opening, ROUTER)
-    rig.age(5)
+    rig.age(3)
     before = raw(rig)
     for kind, code in KINDS:
         for quoted in (8, 20):
@@ -58,7 +59,7 @@ def test_error_about_a_request_goes_to_the_last_hop_whoever_sends_it(rig: Rig, s
     assert sum(sum(rig.load_of(f"fw{i}")) for i in range(4)) == 1
 
 
-@pytest.mark.parametrize("opening", [tcp(), udp(), echo(), udp(options=[OPTIONS])])
+@pytest.mark.parametrize("opening", [tcp(), udp(), sctp(), echo(), udp(options=[OPTIONS])])
 @pytest.mark.parametrize("sender", [CLIENT, *SENDERS])
 def test_error_about_a_response_goes_to_the_firewall_that_saw_the_request(rig: Rig, sender: str, opening: Any) -> None:
     rig.publish(two_box())

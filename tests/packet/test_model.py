@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasthop.model.director import State
-from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, tcp, udp
+from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, sctp, tcp, udp
 from tests.packet.model import Model, Packet, Service
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, timeouts, two_box
 
@@ -29,6 +29,11 @@ TIMEOUT_S, AGE_S, PATIENCE_S = 20.0, 12.0, 3.0
 WORLDS = [("wlc", (1, 2, 0), 0.0), ("rr", (1, 0, 1), 0.0), ("wlc", (1, 1, 1), 20.0), ("rr", (1, 1, 1), 20.0)]
 
 FLAGS = ["S", "S", "SA", "A", "A", "PA", "FA", "F", "R", "RA", "SF", ""]
+#: What stands for TCP's flags where the packet is SCTP's.
+CHUNKS = {
+    "S": "INIT", "SA": "INIT_ACK", "A": "DATA", "PA": "COOKIE_ECHO", "FA": "SHUTDOWN", "F": "SHUTDOWN_ACK",
+    "R": "ABORT", "RA": "SHUTDOWN_COMPLETE", "SF": "COOKIE_ACK", "": "ERROR",
+}  # fmt: skip
 CAME = [("outside", ROUTER)] * 4 + [("outside", STRANGER), ("firewalls", STRANGER)]
 CAME += [("firewalls", mac) for mac in FW[:3] for _ in range(2)]
 Step = Packet | str
@@ -42,7 +47,9 @@ def made(came: Any, protocol: str, client: str, port: int, flags: str, *, revers
     """A packet between a client and www, mostly from the side its leg is on."""
     ends = ((client, port), (WWW, port if protocol == "icmp" else 80))
     source, destination = ends if clients_side(came, reverse=reverse) else ends[::-1]
-    if protocol != "tcp":
+    if protocol == "sctp":
+        flags = CHUNKS[flags]
+    elif protocol != "tcp":
         flags = "S" if flags in {"S", "A", "F"} else "SA"
     return Packet(came, protocol, source, destination, flags)
 
@@ -54,6 +61,8 @@ def frame(packet: Packet) -> bytes:
         return bytes(tcp(packet.flags, source, sport, destination, dport))
     if packet.protocol == "udp":
         return bytes(udp(source, sport, destination, dport))
+    if packet.protocol == "sctp":
+        return bytes(sctp(packet.flags, source, sport, destination, dport))
     return bytes(echo(source, destination, sport, kind=8 if packet.flags == "S" else 0))
 
 
@@ -125,7 +134,7 @@ def random_step(rng: random.Random) -> Step:
     if drawn < 0.03:
         return "sweep"
     client = rng.choice([CLIENT, OTHER_CLIENT, THIRD_CLIENT])
-    protocol = rng.choice(["tcp", "tcp", "tcp", "udp", "icmp"])
+    protocol = rng.choice(["tcp", "tcp", "tcp", "sctp", "sctp", "udp", "icmp"])
     came, flags, port = rng.choice(CAME), rng.choice(FLAGS), rng.choice([40000, 40001])
     return made(came, protocol, client, port, flags, reverse=rng.random() < 0.15)
 
@@ -144,7 +153,7 @@ STEPS = st.lists(
         st.builds(
             made,
             st.sampled_from(CAME),
-            st.sampled_from(["tcp", "udp", "icmp"]),
+            st.sampled_from(["tcp", "sctp", "udp", "icmp"]),
             st.sampled_from([CLIENT, OTHER_CLIENT]),
             st.just(40000),
             st.sampled_from(sorted(set(FLAGS))),

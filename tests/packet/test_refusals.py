@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 
 from lasthop.model.service import WhenEmpty
-from tests.packet.frames import CLIENT, OPTIONS, WWW, echo, error, reply, tcp, udp
+from tests.packet.frames import CLIENT, OPTIONS, WWW, echo, error, reply, sctp, tcp, udp
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, leg, mac_of, network, one_box, plan, rule, two_box
 from tests.packet.rig import dropped, forwarded
 
@@ -36,7 +36,7 @@ def framed(packet: Any, *, to: str = OUTSIDE, source: str = ROUTER) -> bytes:
         (Dot1Q(vlan=0) / tcp(), "VLAN"),
         (Dot1AD(vlan=100) / Dot1Q(vlan=7) / tcp(), "VLAN"),
         (IP(src=CLIENT, dst=WWW, proto=47) / b"gre of some kind", "PROTOCOL"),
-        (IP(src=CLIENT, dst=WWW, proto=132) / bytes(16), "PROTOCOL"),
+        (IP(src=CLIENT, dst=WWW, proto=136) / bytes(16), "PROTOCOL"),
         (IP(src=CLIENT, dst=WWW) / ICMP(type=13), "PROTOCOL"),
         (IP(src=CLIENT, dst=WWW) / ICMP(type=5) / bytes(tcp()), "PROTOCOL"),
         (tcp(flags="S", frag=0) / b"", None),
@@ -138,9 +138,12 @@ def whole_headers() -> list[Any]:
         pytest.param(options / b"data", 28 + 28, id="tcp and ip with options"),
         pytest.param(udp(), 28, id="udp"),
         pytest.param(udp(options=[OPTIONS]), 36, id="udp after ip options"),
+        pytest.param(sctp(), 20 + 12 + 4, id="sctp"),
+        pytest.param(sctp(options=[OPTIONS]), 28 + 12 + 4, id="sctp after ip options"),
         pytest.param(echo(), 28, id="echo"),
         pytest.param(error(reply(tcp()), CLIENT), 20 + 8 + 20 + 4, id="error about tcp"),
         pytest.param(error(reply(udp()), CLIENT), 20 + 8 + 20 + 4, id="error about udp"),
+        pytest.param(error(reply(sctp()), CLIENT), 20 + 8 + 20 + 4, id="error about sctp"),
         pytest.param(error(reply(echo()), CLIENT), 20 + 8 + 20 + 8, id="error about echo"),
         pytest.param(error(quoted, CLIENT), 20 + 8 + 28 + 4, id="error about tcp after ip options"),
     ]

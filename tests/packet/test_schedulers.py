@@ -14,7 +14,7 @@ import pytest
 from lasthop.policy.schedulers import SCHEDULERS
 from tests.oracles import dh, fo, lc, nq, ovf, pair_hash, rr, sed, sh, twos, wlc
 from tests.oracles.wrr import WeightedRoundRobin
-from tests.packet.frames import CLIENT, WWW, echo, reply, tcp, udp, with_flags
+from tests.packet.frames import CLIENT, WWW, echo, reply, sctp, tcp, udp, with_flags
 from tests.packet.plans import FW, ROUTER, firewalls, leg, plan, rule, server, service, two_box
 from tests.packet.rig import forwarded
 
@@ -155,6 +155,13 @@ def test_sh_chooses_by_source_as_the_oracle(rig: Rig, weights: list[int], flags:
         wanted = sh.choose(weights, address(source), port, fallback="sh-fallback" in flags)
         outcome = rig.send("outside", tcp(source=source, sport=sport), ROUTER)
         assert outcome.counted == {"DROP_EMPTY": 1} if wanted is None else server_of(outcome) == wanted
+
+
+def test_sh_port_takes_the_port_of_sctp_as_well(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "sh", scheduler_flags=("sh-port",)))
+    for sport in range(1, 20):
+        wanted = sh.choose([1, 1, 1, 1], address(CLIENT), sport)
+        assert server_of(rig.send("outside", sctp(sport=sport), ROUTER)) == wanted
 
 
 def test_sh_port_takes_an_echo_request_by_its_address_alone(rig: Rig) -> None:

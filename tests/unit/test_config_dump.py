@@ -32,13 +32,25 @@ def test_what_commands_made_comes_back_unchanged() -> None:
             ServerEdit("add_server", "FWM 71", "10.0.1.99", "fw.example.net", 5, 100, 50),
             ServiceEdit("add_service", "FWM 72"),
             ServiceEdit("add_service", "UDP 203.0.113.90:53", one_packet=True),
+            ServiceEdit("add_service", "SCTP 203.0.113.90:2905"),
             MarkEdit("add_mark", 71, protocol="tcp", destination_port="8000-8080", source="192.0.2.0/24"),
             MarkEdit("add_mark", 72, dscp=46),
             MarkEdit("add_mark", 71, protocol="udp"),
+            MarkEdit("add_mark", 72, protocol="sctp", destination_port="2905"),
             SetTimeouts("set_timeouts", tcp=7440),
         ],
     )
     assert parse(dump(configuration), "dumped.toml") == configuration
+
+
+def test_settings_of_lvs_come_back_each_by_itself() -> None:
+    written = {"sloppy_tcp": False, "sloppy_sctp": False, "conn_reuse_mode": 0, "expire_nodest_conn": True}
+    text = EXAMPLES[0].read_text()
+    for key, value in written.items():
+        configuration = parse(f"{text}\n[lvs]\n{key} = {str(value).lower()}\n", "lvs.toml")
+        assert getattr(configuration.director.settings, key) == value
+        assert tomllib.loads(dump(configuration))["lvs"] == {key: value}
+        assert parse(dump(configuration), "dumped.toml") == configuration
 
 
 def test_defaults_are_left_out_and_single_values_stand_alone() -> None:

@@ -125,7 +125,7 @@ SINGLE = [
      "no real server", "did you mean"),
     ('leg = "firewalls"', 'source_real_server = ["*", "fw1"]', "service[1].match[0].source_real_server", '["*", "fw1"]',
      "any real server", "names alone"),
-    ('protocol = "tcp"', 'protocol = "sctp"', "service[0].match[0].protocol", '"sctp"', "'tcp', 'udp' or 'icmp'",
+    ('protocol = "tcp"', 'protocol = "gre"', "service[0].match[0].protocol", '"gre"', "'tcp', 'udp', 'sctp' or 'icmp'",
      "protocol ="),
     ('protocol = "tcp", ', "", "service[0].match[0].destination_port", "80", "without a protocol", 'protocol = "tcp"'),
     ('protocol = "tcp"', 'protocol = ["tcp", "icmp"]', "service[0].match[0].destination_port", "80", "icmp has none",

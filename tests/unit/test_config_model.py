@@ -59,6 +59,10 @@ MATCHES = [
     ('source_real_server = "*"', Match(source_real_servers=("*",))),
     ('source_real_server = ["fw1"]', Match(source_real_servers=("fw1",))),
     ('protocol = ["udp", "tcp"]', Match(protocols=("udp", "tcp"))),
+    (
+        'protocol = ["sctp", "tcp"], destination_port = 2905',
+        Match(protocols=("sctp", "tcp"), destination_ports=(PortRange(2905, 2905),)),
+    ),
     ('source = "10.0.0.0/8"', Match(sources=(IPv4Network("10.0.0.0/8"),))),
     ('source = "0.0.0.0/0"', Match(sources=(IPv4Network("0.0.0.0/0"),))),
     ('destination = ["203.0.113.80"]', Match(destinations=(IPv4Network("203.0.113.80/32"),))),

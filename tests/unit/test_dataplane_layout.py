@@ -161,7 +161,7 @@ def test_target_word_holds_leg_and_mac_and_is_never_zero(leg_id: int, mac: str) 
 
 
 def test_protocols_have_names_and_others_keep_their_number() -> None:
-    assert [protocol_name(number) for number in (1, 6, 17, 47)] == ["icmp", "tcp", "udp", "47"]
+    assert [protocol_name(number) for number in (1, 6, 17, 132, 47)] == ["icmp", "tcp", "udp", "sctp", "47"]
 
 
 @pytest.mark.parametrize("release", ["6.1.0-18-cloud-amd64", "6.18.44", "7.0", "10.2.1", "unheard-of"])

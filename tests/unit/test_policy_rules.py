@@ -43,7 +43,7 @@ MATCHES = st.builds(
     Match,
     legs=some(["outside", "inside"]),
     source_real_servers=some(["fw1", "fw2"]),
-    protocols=some(["tcp", "udp", "icmp"]),
+    protocols=some(["tcp", "udp", "sctp", "icmp"]),
     sources=some(list(NETWORKS)),
     destinations=some(list(NETWORKS)),
     source_ports=some(list(PORTS)),
@@ -54,7 +54,7 @@ PACKETS = st.builds(
     Packet,
     leg=st.sampled_from(["outside", "inside"]),
     source_real_server=st.sampled_from(["fw1", "fw2", "fw3"]),
-    protocol=st.sampled_from(["tcp", "udp", "icmp"]),
+    protocol=st.sampled_from(["tcp", "udp", "sctp", "icmp"]),
     source=ADDRESSES,
     destination=ADDRESSES,
     source_port=st.sampled_from([0, 80, 8080, 65535]),
@@ -114,4 +114,4 @@ def test_an_empty_match_is_one_rule_that_takes_everything() -> None:
 
 
 def test_protocols_have_the_numbers_of_iana() -> None:
-    assert PROTOCOL_NUMBERS == {"icmp": 1, "tcp": 6, "udp": 17}
+    assert PROTOCOL_NUMBERS == {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}

@@ -116,7 +116,7 @@ def _order(connection: Report) -> tuple[object, ...]:
 
 
 def _row(connection: Report) -> tuple[Cell, ...]:
-    established = connection["state"] == "ESTABLISHED"
+    established = connection["state"] in {"ESTABLISHED", "SCTP_ESTABLISHED"}
     return (
         connection["zone"],
         connection["protocol"],

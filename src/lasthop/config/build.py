@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind")
 
-#: States that are not TCP's have a time-out named like themselves.
-OTHER_PROTOCOLS = {State.UDP, State.ICMP}
+#: The last of TCP's states: those that come after have a time-out named like themselves.
+LAST_OF_TCP = State.SYNACK
 
 
 def build_configuration(document: Document, connections: int) -> Configuration:
@@ -45,8 +45,8 @@ def build_configuration(document: Document, connections: int) -> Configuration:
 
 
 def timeout_key(state: State) -> str:
-    """Return the key in ``[timeouts]`` for a state: ``tcp_established``, ``udp``."""
-    return state.name.lower() if state in OTHER_PROTOCOLS else f"tcp_{state.name.lower()}"
+    """Return the key in ``[timeouts]`` for a state: ``tcp_established``, ``udp``, ``sctp_closed``."""
+    return f"tcp_{state.name.lower()}" if state <= LAST_OF_TCP else state.name.lower()
 
 
 def _timeouts(section: TimeoutsSection) -> Timeouts:

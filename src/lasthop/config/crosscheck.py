@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Protocols that have ports.
-WITH_PORTS = {"tcp", "udp"}
+WITH_PORTS = {"tcp", "udp", "sctp"}
 
 
 def cross_check(document: Table) -> Iterator[Finding]:
@@ -92,11 +92,13 @@ def _ports(document: Table) -> Iterator[Finding]:
                 continue
             if "protocol" not in match:
                 yield Finding(
-                    (*place, key), "is a port without a protocol", 'add protocol = "tcp" (or "udp", or both in a list)'
+                    (*place, key),
+                    "is a port without a protocol",
+                    'add protocol = "tcp" (or "udp", "sctp", or several in a list)',
                 )
             elif "icmp" in protocols:
                 yield Finding(
-                    (*place, key), "is a port, and icmp has none", "make one match for icmp and one for tcp and udp"
+                    (*place, key), "is a port, and icmp has none", "make one match for icmp and another for the rest"
                 )
 
 

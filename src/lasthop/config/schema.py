@@ -92,6 +92,20 @@ class TimeoutsSection(Section):
     tcp_synack: Seconds | None = _key("tcp_synack = 120", default=None)
     udp: Seconds | None = _key("udp = 300", default=None)
     icmp: Seconds | None = _key("icmp = 60", default=None)
+    sctp_none: Seconds | None = _key("sctp_none = 10", default=None)
+    sctp_init1: Seconds | None = _key("sctp_init1 = 4", default=None)
+    sctp_init: Seconds | None = _key("sctp_init = 61", default=None)
+    sctp_cookie_sent: Seconds | None = _key("sctp_cookie_sent = 61", default=None)
+    sctp_cookie_replied: Seconds | None = _key("sctp_cookie_replied = 61", default=None)
+    sctp_cookie_wait: Seconds | None = _key("sctp_cookie_wait = 61", default=None)
+    sctp_cookie: Seconds | None = _key("sctp_cookie = 61", default=None)
+    sctp_cookie_echoed: Seconds | None = _key("sctp_cookie_echoed = 61", default=None)
+    sctp_established: Seconds | None = _key("sctp_established = 900", default=None)
+    sctp_shutdown_sent: Seconds | None = _key("sctp_shutdown_sent = 61", default=None)
+    sctp_shutdown_received: Seconds | None = _key("sctp_shutdown_received = 61", default=None)
+    sctp_shutdown_ack_sent: Seconds | None = _key("sctp_shutdown_ack_sent = 61", default=None)
+    sctp_rejected: Seconds | None = _key("sctp_rejected = 10", default=None)
+    sctp_closed: Seconds | None = _key("sctp_closed = 61", default=None)
 
 
 class LegSection(Section):
@@ -109,7 +123,7 @@ class MatchSection(Section):
 
     leg: OneOrMore[str] | None = _key('leg = "outside"', default=None)
     source_real_server: OneOrMore[str] | None = _key('source_real_server = "router"', default=None)
-    protocol: OneOrMore[Literal["tcp", "udp", "icmp"]] | None = _key('protocol = "tcp"', default=None)
+    protocol: OneOrMore[Literal["tcp", "udp", "sctp", "icmp"]] | None = _key('protocol = "tcp"', default=None)
     source: OneOrMore[Prefix] | None = _key('source = "192.0.2.0/24"', default=None)
     destination: OneOrMore[Prefix] | None = _key('destination = "203.0.113.80"', default=None)
     source_port: OneOrMore[Ports] | None = _key('source_port = "1024-65535"', default=None)
@@ -154,7 +168,7 @@ class ServiceSection(Section):
     mark: Mark | None = _key("mark = 1", default=None)
     match: list[MatchSection] = _key('match = [{ leg = "outside" }]', default=[])
     address: Address | None = _key('address = "203.0.113.80"', default=None)
-    protocol: Literal["tcp", "udp"] | None = _key('protocol = "tcp"', default=None)
+    protocol: Literal["tcp", "udp", "sctp"] | None = _key('protocol = "tcp"', default=None)
     port: int | None = _key("port = 80", default=None, ge=0, le=65535)
     scheduler: SchedulerName = _key('scheduler = "wlc"', default="wlc")
     scheduler_flags: list[SchedulerFlag] = _key('scheduler_flags = ["sh-port"]', default=[])
@@ -179,6 +193,7 @@ class LvsSection(Section):
     expire_nodest_conn: bool = _key("expire_nodest_conn = false", default=False)
     conn_reuse_mode: Literal[0, 1, 2] = _key("conn_reuse_mode = 1", default=1)
     sloppy_tcp: bool = _key("sloppy_tcp = true", default=True)
+    sloppy_sctp: bool = _key("sloppy_sctp = true", default=True)
 
 
 class Document(Section):

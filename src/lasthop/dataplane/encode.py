@@ -33,6 +33,12 @@ _SCHEDULER_FLAGS = {
     "mh-port": "SERVICE_HASH_PORT",
     "mh-fallback": "SERVICE_HASH_FALLBACK",
 }
+_PROTOCOLS = {
+    socket.IPPROTO_TCP: "tcp",
+    socket.IPPROTO_UDP: "udp",
+    socket.IPPROTO_SCTP: "sctp",
+    socket.IPPROTO_ICMP: "icmp",
+}
 _REUSE_FIN = 2
 _ANY_MTU = 65_535
 _NS = 1_000_000_000
@@ -172,6 +178,7 @@ def _ruleset_flags(plan: Plan) -> int:
     said = {
         "RULESET_ADDRESSES": any(service.virtual_address for service in plan.services),
         "RULESET_STRICT_TCP": not settings.sloppy_tcp,
+        "RULESET_STRICT_SCTP": not settings.sloppy_sctp,
         "RULESET_NO_REUSE": settings.conn_reuse_mode == 0,
         "RULESET_REUSE_FIN": settings.conn_reuse_mode == _REUSE_FIN,
         "RULESET_EXPIRE_GONE": settings.expire_nodest_conn,
@@ -263,6 +270,5 @@ def _servers(service: PlannedService, ids: Ids) -> NDArray[Any]:
 
 
 def protocol_name(number: int) -> str:
-    """``tcp``, ``udp``, ``icmp``; the number for others."""
-    names = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp"}
-    return names.get(number, str(number))
+    """``tcp``, ``udp``, ``sctp``, ``icmp``; the number for others."""
+    return _PROTOCOLS.get(number, str(number))

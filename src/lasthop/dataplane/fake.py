@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
 
 #: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
-_ACTIVE = frozenset({State.ESTABLISHED, State.SYN_SENT, State.SYN_RECV, State.SYNACK})
-_CLOSED = frozenset({State.TIME_WAIT, State.CLOSE})
+_ACTIVE = frozenset({State.ESTABLISHED, State.SYN_SENT, State.SYN_RECV, State.SYNACK, State.SCTP_ESTABLISHED})
+_CLOSED = frozenset({State.TIME_WAIT, State.CLOSE, State.SCTP_CLOSED, State.SCTP_REJECTED})
 _HOW = {Mode.XDP: "xdp+tc"}
 
 #: (service label, real server)
@@ -219,19 +219,19 @@ class FakeDataPlane:
     ) -> None:
         """A connection is opened by a frame from (leg, MAC) `came_from` and given to `server`, which must be resolved.
 
-        UDP if that is its state, else TCP. Assured once it is ESTABLISHED.
+        Of the protocol whose state it is. Assured once it is ESTABLISHED.
         """
         legs = self.pinned.plan.legs if self.pinned.plan else ()
         nowhere = HopName("", "", None, "")
         report = ConnectionReport(
             zone=next(leg.zone for leg in legs if leg.name == came_from[0]),
-            protocol="udp" if state is State.UDP else "tcp",
+            protocol=_protocol_of(state),
             source=source[0],
             source_port=source[1],
             destination=destination[0],
             destination_port=destination[1],
             state=state.name,
-            assured=state is State.ESTABLISHED,
+            assured=state in {State.ESTABLISHED, State.SCTP_ESTABLISHED},
             service=server[0],
             real_server=server[1],
             forward_hop=nowhere,
@@ -298,3 +298,9 @@ class FakeDataPlane:
     def _name(self, id_: int) -> HopName:
         hop = self.pinned.hops[id_]
         return HopName(hop.leg, hop.mac if hop.leg else "", None, hop.name)
+
+
+def _protocol_of(state: State) -> str:
+    if state <= State.SYNACK:
+        return "tcp"
+    return state.name.partition("_")[0].lower()

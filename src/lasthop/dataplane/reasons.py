@@ -45,7 +45,7 @@ REASONS: dict[str, Reason] = {
     "KERNEL_OWN_SOURCE": Reason("Source MAC address is the director's own, or a group: for the kernel.", _UNEXPECTED),
     "KERNEL_MARTIAN": Reason("Address that never crosses a router (RFC 1122, 3927): for the kernel.", _EXPECTED),
     "KERNEL_FRAGMENT": Reason("IP fragment, which this release does not balance: for the kernel.", _EXPECTED),
-    "KERNEL_PROTOCOL": Reason("Not TCP, UDP, ICMP echo or an ICMP error about one: for the kernel.", _EXPECTED),
+    "KERNEL_PROTOCOL": Reason("Not TCP, UDP, SCTP, ICMP echo or an ICMP error about one: for the kernel.", _EXPECTED),
     "KERNEL_PASS_RULE": Reason("A pass rule matched: for the kernel.", _EXPECTED),
     "KERNEL_LOCAL": Reason("Addressed to the director itself: for the kernel.", _EXPECTED),
     "KERNEL_NO_RULE": Reason("No mark rule matched: for the kernel.", _EXPECTED),
@@ -57,7 +57,9 @@ REASONS: dict[str, Reason] = {
     "DROP_NO_HOP": Reason("The hop it should go to points nowhere: its leg is gone.", _UNEXPECTED),
     "DROP_LEG_DOWN": Reason("The leg it should leave through is down, or its interface is gone.", _UNEXPECTED),
     "DROP_CONTENDED": Reason("Its connection was opened and ended by other CPUs at the same instant.", _UNEXPECTED),
-    "DROP_MIDSTREAM": Reason("TCP from the middle of an unknown connection, and sloppy_tcp is off.", _EXPECTED),
+    "DROP_MIDSTREAM": Reason(
+        "TCP or SCTP from the middle of an unknown connection, and sloppy_tcp or sloppy_sctp is off.", _EXPECTED
+    ),
     "DROP_DEAD": Reason('Its real server is dead, on_death = "drop", or "reset" where nobody can be told.', _EXPECTED),
     "EVENT_TABLE_FULL": Reason("The connection table had no room for a new connection.", _UNEXPECTED),
     "EVENT_QUOTA": Reason("Too many connections are not assured: a new one went on without an entry.", _UNEXPECTED),
@@ -73,7 +75,7 @@ REASONS: dict[str, Reason] = {
     ),
     "EVENT_ASYMMETRIC": Reason("A response came from another hop than its requests go to.", _UNEXPECTED),
     "EVENT_EXPIRED": Reason("A connection was forgotten after its time-out.", _EXPECTED),
-    "EVENT_REUSED": Reason("A SYN reused the ports of a connection that was over.", _EXPECTED),
+    "EVENT_REUSED": Reason("A SYN or INIT reused the ports of a connection that was over.", _EXPECTED),
     "EVENT_SERVER_GONE": Reason("A connection of a removed real server ended: expire_nodest_conn.", _EXPECTED),
     "EVENT_MOVED": Reason("A connection of a dead real server went to another one.", _EXPECTED),
     "EVENT_XDP_REDIRECT_ERROR": Reason("A frame redirected by XDP was not taken by the egress driver.", _UNEXPECTED),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lasthop.model.service import VirtualAddress
     from lasthop.policy.plan import Plan
 
-_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
 
 
 class VirtualAddresses:

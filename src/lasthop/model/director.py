@@ -13,7 +13,15 @@ class State(IntEnum):
     """State of a connection.
 
     Values 0-10 are LVS's ``IP_VS_TCP_S_*`` in the kernel's order
-    (net/netfilter/ipvs/ip_vs_proto_tcp.c); UDP and ICMP know a single state each.
+    (net/netfilter/ipvs/ip_vs_proto_tcp.c), values from 13 on its ``IP_VS_SCTP_S_*`` (ip_vs_proto_sctp.c); UDP and
+    ICMP know a single state each.
+
+    ipvsadm shows SCTP's states by other names than these, which are those of LVS's constants::
+
+        SCTP_NONE NONE, SCTP_INIT1 INIT1, SCTP_INIT INIT, SCTP_COOKIE_SENT C-SENT, SCTP_COOKIE_REPLIED C-REPLIED,
+        SCTP_COOKIE_WAIT C-WAIT, SCTP_COOKIE COOKIE, SCTP_COOKIE_ECHOED C-ECHOED, SCTP_ESTABLISHED ESTABLISHED,
+        SCTP_SHUTDOWN_SENT S-SENT, SCTP_SHUTDOWN_RECEIVED S-RECEIVED, SCTP_SHUTDOWN_ACK_SENT S-ACK-SENT,
+        SCTP_REJECTED REJECTED, SCTP_CLOSED CLOSED
     """
 
     NONE = 0
@@ -29,9 +37,24 @@ class State(IntEnum):
     SYNACK = 10
     UDP = 11
     ICMP = 12
+    SCTP_NONE = 13
+    SCTP_INIT1 = 14
+    SCTP_INIT = 15
+    SCTP_COOKIE_SENT = 16
+    SCTP_COOKIE_REPLIED = 17
+    SCTP_COOKIE_WAIT = 18
+    SCTP_COOKIE = 19
+    SCTP_COOKIE_ECHOED = 20
+    SCTP_ESTABLISHED = 21
+    SCTP_SHUTDOWN_SENT = 22
+    SCTP_SHUTDOWN_RECEIVED = 23
+    SCTP_SHUTDOWN_ACK_SENT = 24
+    SCTP_REJECTED = 25
+    SCTP_CLOSED = 26
 
 
-#: LVS: ``tcp_timeouts`` in ip_vs_proto_tcp.c, ``udp_timeouts`` in ip_vs_proto_udp.c, in seconds.
+#: LVS: ``tcp_timeouts`` in ip_vs_proto_tcp.c, ``udp_timeouts`` in ip_vs_proto_udp.c, ``sctp_timeouts`` in
+#: ip_vs_proto_sctp.c, in seconds.
 #: LVS does not schedule ICMP echo; 60 s is twice nf_conntrack_icmp_timeout.
 LVS_TIMEOUTS: dict[State, float] = {
     State.NONE: 2,
@@ -47,16 +70,35 @@ LVS_TIMEOUTS: dict[State, float] = {
     State.SYNACK: 120,
     State.UDP: 300,
     State.ICMP: 60,
+    State.SCTP_NONE: 2,
+    State.SCTP_INIT1: 4,
+    State.SCTP_INIT: 61,
+    State.SCTP_COOKIE_SENT: 61,
+    State.SCTP_COOKIE_REPLIED: 61,
+    State.SCTP_COOKIE_WAIT: 61,
+    State.SCTP_COOKIE: 61,
+    State.SCTP_COOKIE_ECHOED: 61,
+    State.SCTP_ESTABLISHED: 900,
+    State.SCTP_SHUTDOWN_SENT: 61,
+    State.SCTP_SHUTDOWN_RECEIVED: 61,
+    State.SCTP_SHUTDOWN_ACK_SENT: 61,
+    State.SCTP_REJECTED: 4,
+    State.SCTP_CLOSED: 61,
 }
 
 #: Not shorter than nf_conntrack's defaults (Documentation/networking/nf_conntrack-sysctl.rst), so
 #: that a firewall never remembers a connection that the director has forgotten.
 #: NONE is a TCP packet without a state of its own: nf_conntrack_tcp_timeout_unacknowledged, 300 s.
 #: SYN_SENT and SYN_RECV are both nf_conntrack's SYN_SENT until a response is seen: 120 s.
+#: SCTP_NONE and SCTP_REJECTED are nf_conntrack's CLOSED: 10 s. Its other SCTP states last 3 s, and ESTABLISHED 210 s;
+#: older releases have 5 days for it, but an association's HEARTBEATs (RFC 9260 section 8.3) do not let it be silent for
+#: 900 s while both ends live.
 FIREWALL_SAFE_TIMEOUTS: dict[State, float] = LVS_TIMEOUTS | {
     State.NONE: 300,
     State.ESTABLISHED: 432_000,
     State.SYN_RECV: 120,
+    State.SCTP_NONE: 10,
+    State.SCTP_REJECTED: 10,
 }
 
 PROFILES: dict[str, dict[State, float]] = {
@@ -82,9 +124,11 @@ class Settings:
     expire_nodest_conn: bool = False
     """A connection of a removed real server ends at its next packet, which goes to another."""
     conn_reuse_mode: int = 1
-    """What a SYN on a closed connection begins anew: 0 nothing, 1 what is closed for sure, 2 FIN_WAIT too."""
+    """What a SYN or INIT on a closed connection begins anew: 0 nothing, 1 what is closed for sure, 2 FIN_WAIT too."""
     sloppy_tcp: bool = True
     """TCP that was not seen from its SYN on is taken up by rendezvous; otherwise it is dropped. LVS: false."""
+    sloppy_sctp: bool = True
+    """The same of SCTP that was not seen from its INIT on. LVS: false."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Match:
     source_real_servers: tuple[str, ...] = ()
     """Names of real servers, or ``("*",)`` for any: the frame's source MAC is one's."""
     protocols: tuple[str, ...] = ()
-    """``tcp``, ``udp``, ``icmp``."""
+    """``tcp``, ``udp``, ``sctp``, ``icmp``."""
     sources: tuple[Network, ...] = ()
     destinations: tuple[Network, ...] = ()
     source_ports: tuple[PortRange, ...] = ()

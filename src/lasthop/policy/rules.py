@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lasthop.model.rule import Match
 
 #: IP protocol numbers of the names a match may use.
-PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17}
+PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "sctp": 132}
 
 ANY_PORT = PortRange(0, 65535)
 

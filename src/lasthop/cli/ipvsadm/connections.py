@@ -26,6 +26,16 @@ COLUMNS = "pro expire state       source             virtual            destinat
 #: With --persistent-conn. Persistence engines have the last two; lasthop has none of them.
 ENGINE_COLUMNS = f"{COLUMNS}        pe name          pe_data"
 _MINUTE_S = 60
+#: LVS's names of SCTP's states (sctp_state_name_table in ip_vs_proto_sctp.c) that are not those of lasthop.
+_SCTP_STATES = {
+    "COOKIE_SENT": "C-SENT",
+    "COOKIE_REPLIED": "C-REPLIED",
+    "COOKIE_WAIT": "C-WAIT",
+    "COOKIE_ECHOED": "C-ECHOED",
+    "SHUTDOWN_SENT": "S-SENT",
+    "SHUTDOWN_RECEIVED": "S-RECEIVED",
+    "SHUTDOWN_ACK_SENT": "S-ACK-SENT",
+}
 
 
 class ConnectionList:
@@ -60,7 +70,7 @@ class ConnectionList:
         return self._line(
             protocol,
             report["expires_s"],
-            report["state"],
+            _state(report["state"]),
             (report["source"], report["source_port"]),
             (report["destination"], port),
             (address, port),
@@ -103,6 +113,12 @@ class ConnectionList:
         if self._hops is None:
             self._hops = {(each["leg"], each["mac"], each["vlan"]): each["address"] for each in self._client.hops()}
         return self._hops.get(hop, "")
+
+
+def _state(name: str) -> str:
+    """LVS's name of a state."""
+    bare = name.removeprefix("SCTP_")
+    return _SCTP_STATES.get(bare, bare)
 
 
 def _named_by_address(server: str) -> str:
