@@ -23,7 +23,7 @@ from lasthop.model.edit import (
     SetTimeouts,
     Weigh,
 )
-from lasthop.model.rule import Match, PortRange
+from lasthop.model.rule import MarkRule, Match, PortRange
 from lasthop.model.service import Persistence, VirtualAddress
 from lasthop.policy.limits import MAX_SERVERS_PER_SERVICE
 
@@ -69,7 +69,34 @@ def test_a_deleted_service_is_gone_and_clear_removes_them_all() -> None:
     assert [each.label for each in edited(LB1, [DeleteService("delete_service", "FWM 1")]).services] == ["FWM 2"]
     cleared = edited(LB1, [MarkEdit("add_mark", 1, protocol="tcp"), Clear("clear")])
     assert cleared.services == ()
-    assert len(cleared.mark_rules) == 1
+    assert cleared.mark_rules[0] == MarkRule(1, Match(protocols=("tcp",)))
+
+
+def test_what_a_deleted_service_matched_leads_to_it_again_when_it_comes_back() -> None:
+    before = service(LB1, "FWM 1")
+    without = edited(LB1, [DeleteService("delete_service", "FWM 1")])
+    assert without.mark_rules == tuple(MarkRule(1, match) for match in before.matches)
+    again = [ServiceEdit("add_service", "FWM 1")]
+    assert warnings_of(edited(without, again), again) == []
+    twice = edited(without, [*again, DeleteService("delete_service", "FWM 1")])
+    assert twice.mark_rules == without.mark_rules
+
+
+def test_what_is_cleared_and_restored_in_one_go_keeps_its_names_and_senders() -> None:
+    one_arm = load(Path(__file__).parents[2] / "examples/one-arm.toml")
+    edits: list[Edit] = [Clear("clear")]
+    for each in one_arm.services:
+        edits.append(ServiceEdit("add_service", each.label))
+        edits += [ServerEdit("add_server", each.label, str(server.address)) for server in each.real_servers]
+    restored = edited(one_arm, edits)
+    assert [[s.name for s in each.real_servers] for each in restored.services] == [
+        [s.name for s in each.real_servers] for each in one_arm.services
+    ]
+    assert warnings_of(restored, edits) == []
+    apart = edited(edited(one_arm, edits[:1]), edits[1:])
+    assert len(warnings_of(apart, edits)) == len(one_arm.services), (
+        "the senders that the rules name have other names now"
+    )
 
 
 def test_a_real_server_is_added_edited_and_deleted_by_its_address() -> None:

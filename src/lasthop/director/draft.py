@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lasthop.model.rule import MarkRule
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,7 +23,7 @@ class Draft:
     """A configuration, changed piece by piece; what is not changed stays the same object."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self.configuration = configuration
+        self._before = self.configuration = configuration
         """Everything but services and their real servers."""
         self.services: dict[str, Service] = {service.label: service for service in configuration.services}
         """By label; of a service in `_servers` the real servers are those there."""
@@ -49,17 +51,20 @@ class Draft:
         return found
 
     def drop(self, label: str) -> None:
-        """Remove a service."""
-        del self.services[label]
+        """Remove a service. Its matches stay as mark rules: the marks of LVS are iptables' and outlive its services."""
+        service = self.services.pop(label)
+        rules = dict.fromkeys(self.configuration.mark_rules)
+        rules |= dict.fromkeys(MarkRule(service.mark, match) for match in service.matches)
+        self.configuration = replace(self.configuration, mark_rules=tuple(rules))
         self._servers.pop(label, None)
         self._taken.pop(label, None)
 
     @cached_property
     def names(self) -> dict[Address, str]:
-        """The name that an address has already. Whoever adds a real server notes its name here."""
+        """The name that an address has, or had before these edits. Whoever adds a real server notes its name here."""
         known: dict[Address, str] = {}
-        for label in self.services:
-            for server in self.listed(label):
+        for service in self._before.services:
+            for server in service.real_servers:
                 known.setdefault(server.address, server.name)
         return known
 

@@ -67,7 +67,12 @@ def edited(configuration: Configuration, edits: Sequence[Edit]) -> Configuration
 
 def warnings_of(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
     """Sentences about services that `edits` added and that no packet finds: they have no mark rule."""
-    marked = {rule.mark for rule in configuration.mark_rules}
+    there = {ANY_REAL_SERVER} | {server.name for each in configuration.services for server in each.real_servers}
+    marked = {
+        rule.mark
+        for rule in configuration.mark_rules
+        if not rule.match.source_real_servers or there.intersection(rule.match.source_real_servers)
+    }
     added = {edit.service for edit in edits if isinstance(edit, ServiceEdit) and edit.kind == "add_service"}
     return [
         f"service {service.label} gets no packets: no mark rule gives mark {service.mark}; add one, for instance: "

@@ -44,7 +44,7 @@ class ServiceEdit:
 
 @dataclass(frozen=True, slots=True)
 class DeleteService:
-    """Remove a service with its real servers; connections go on where they are."""
+    """Remove a service with its real servers; connections go on where they are, its matches stay as mark rules."""
 
     kind: Literal["delete_service"]
     service: str
@@ -52,7 +52,7 @@ class DeleteService:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Remove all services. Mark rules that were added by themselves stay."""
+    """Remove all services. Mark rules stay, and what the services matched."""
 
     kind: Literal["clear"]
 

@@ -238,7 +238,23 @@ def _matches(
     for rule in configuration.mark_rules:
         if rule.mark in marked:
             service, placement = marked[rule.mark]
-            yield _in_zone(service, rule.match, placement, placements, legs), service.label
+            held = _of_senders_there(rule.match, placement, placements)
+            if held is not None:
+                yield _in_zone(service, held, placement, placements, legs), service.label
+
+
+def _of_senders_there(match: Match, placement: Placement, placements: Sequence[Placement]) -> Match | None:
+    """Return a mark rule's match without senders that are no real servers of the zone now; None if none is left.
+
+    A rule may be there before its services are, or after.
+    """
+    if not match.source_real_servers or not placement:
+        return match
+    there = {ANY_REAL_SERVER} | {
+        s.name for placed in placements for s, leg in placed if leg.zone == placement[0][1].zone
+    }
+    left = tuple(name for name in match.source_real_servers if name in there)
+    return replace(match, source_real_servers=left) if left else None
 
 
 def _in_zone(
