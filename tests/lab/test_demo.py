@@ -67,8 +67,9 @@ def test_the_demo_proves_symmetry_and_transparency(options: list[str]) -> None:
 def test_without_last_hops_the_demo_shows_the_failure(options: list[str]) -> None:
     outcome = answer(run("demo", "--json", "--no-last-hop", *options))
     failed = outcome["connections"] - outcome["completed"]
-    # By chance a quarter of the responses finds its firewall.
-    assert 0.5 < failed / outcome["connections"] < 0.95
+    # A quarter of the connections is opened from inside and has its last hop on LB1; of the others a quarter of the
+    # responses finds its firewall by chance. That is 0.56, with a standard deviation of 0.027: here are six of them.
+    assert 0.4 < failed / outcome["connections"] < 0.72
     assert outcome["symmetric"] is False
     assert sum(seen["dropped"] for seen in outcome["per_firewall"].values()) >= failed
 
