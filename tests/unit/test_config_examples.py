@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ import pytest
 
 from lasthop.config import load
 from lasthop.model.director import LVS_TIMEOUTS, State
+from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
-from lasthop.model.service import Persistence
+from lasthop.model.service import OnDeath, Persistence
 from lasthop.policy.compile import addresses_to_resolve, compile_plan
 from lasthop.policy.surroundings import SeenLink, Surroundings
 
@@ -48,7 +50,7 @@ def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_se
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "by-address", "lb1", "lb2", "mark-rules", "one-arm", "one-box", "pass-rules", "persistence", "timeouts",
+        "by-address", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box", "pass-rules", "persistence", "timeouts",
     ]  # fmt: skip
 
 
@@ -101,6 +103,13 @@ def test_persistence_example_groups_clients_by_24_bits_for_ten_minutes() -> None
     assert (planned_service.persistence_s, planned_service.persistence_prefix) == (600, 24)
     assert planned_service.turns == (0,)
     assert set(planned_service.fallback) == {0}
+
+
+def test_on_death_example_drains_a_firewall_until_a_moment() -> None:
+    fw2 = load(EXAMPLES / "on-death.toml").services[0].real_servers[1]
+    assert (fw2.admin, fw2.drain_until) == (Admin.DRAINED, datetime(2030, 1, 31, 12, tzinfo=UTC))
+    service = planned(EXAMPLES / "on-death.toml").services[0]
+    assert (service.on_death, [server.effective_weight for server in service.servers]) == (OnDeath.RESET, [1, 0])
 
 
 def test_pass_rules_come_before_the_services_in_file_order() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from lasthop.config import parse
 from lasthop.config.dump import dump
-from lasthop.director.edits import edited
+from lasthop.director.edits import edited, warnings_of
 from lasthop.errors import DataPlaneError, EditError
 from lasthop.model.director import State
-from lasthop.model.edit import Administer, DeleteServer
+from lasthop.model.edit import Administer, DeleteServer, ServerEdit, Weigh
 from lasthop.model.real_server import Admin
 from tests.unit.director_worlds import CLIENT, CONFIGURATION, FW1, ROUTER_MAC, WWW, server, started
 
@@ -165,6 +165,23 @@ def test_drains_are_edits_of_one_service_or_all_and_a_file_says_them_too() -> No
     assert parse(dump(after), "x.toml", 5000) == after
     again = edited(after, [Administer("disable", "fw1")]).services[0].real_servers[0]
     assert (again.admin, again.drain_until) == (Admin.DISABLED, None)
+
+
+def test_a_weight_for_one_that_is_drained_warns_that_it_changes_nothing() -> None:
+    drained = edited(CONFIGURATION, [Administer("drain", "fw1")])
+    for edit in (Weigh("weigh", "fw1", 5), ServerEdit("edit_server", "FWM 1", str(FW1), weight=5)):
+        (told,) = warnings_of(edited(drained, [edit]), [edit])
+        assert told.startswith("real server fw1 is drained and gets no new connections")
+    assert warnings_of(drained, [Weigh("weigh", "fw1", 0), Weigh("weigh", "fw2", 5)]) == []
+
+
+def test_a_service_whose_real_servers_are_all_drained_is_a_problem(clock: Clock) -> None:
+    director, _ = started()
+    director.edit([Administer("drain", "fw1"), Weigh("weigh", "fw2", 0)])
+    (problem,) = director.status().problems
+    assert problem.startswith("service FWM 1 has nobody for new connections")
+    director.edit([Administer("enable", "fw1")])
+    assert director.status().problems == []
 
 
 @pytest.mark.parametrize(

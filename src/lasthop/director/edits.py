@@ -66,7 +66,12 @@ def edited(configuration: Configuration, edits: Sequence[Edit]) -> Configuration
 
 
 def warnings_of(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
-    """Sentences about services that `edits` added and that no packet finds: they have no mark rule."""
+    """Sentences about what `edits` will not do by themselves."""
+    return [*_unmarked(configuration, edits), *_weights_without_effect(configuration, edits)]
+
+
+def _unmarked(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
+    """About services that `edits` added and that no packet finds: they have no mark rule."""
     there = {ANY_REAL_SERVER} | {server.name for each in configuration.services for server in each.real_servers}
     marked = {
         rule.mark
@@ -79,6 +84,30 @@ def warnings_of(configuration: Configuration, edits: Sequence[Edit]) -> list[str
         f"lasthop mark add --mark {service.mark} --protocol tcp --destination-port 80"
         for service in configuration.services
         if service.label in added and service.mark and not service.matches and service.mark not in marked
+    ]
+
+
+def _weights_without_effect(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
+    """About real servers that were given a weight and get no new connections all the same."""
+    weighed = {edit.server for edit in edits if isinstance(edit, Weigh) and edit.weight}
+    addressed = {
+        (edit.service, edit.address)
+        for edit in edits
+        if isinstance(edit, ServerEdit) and edit.kind == "edit_server" and edit.weight
+    }
+    if not weighed and not addressed:
+        return []
+    names = {
+        (server.name, server.admin)
+        for service in configuration.services
+        for server in service.real_servers
+        if server.admin is not Admin.ENABLED
+        and (server.name in weighed or (service.label, str(server.address)) in addressed)
+    }
+    return [
+        f"real server {name} is {admin.value} and gets no new connections, whatever its weight; see: "
+        f"lasthop enable {name}"
+        for name, admin in sorted(names)
     ]
 
 

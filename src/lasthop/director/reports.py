@@ -12,6 +12,7 @@ from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
 from lasthop.model.statistics import Rates, Statistics
+from lasthop.policy.plan import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lasthop.dataplane.interface import Attachment, Load, Measured, Resizing
     from lasthop.model.drain import DrainReport
     from lasthop.model.hop import HopReport
-    from lasthop.policy.plan import Plan, PlannedServer
+    from lasthop.policy.plan import Plan, PlannedServer, PlannedService
 
 
 def leg_reports(
@@ -104,13 +105,22 @@ def problems(plan: Plan) -> list[str]:
     """What of `plan` needs an operator."""
     return [
         *(f"leg {leg.name} ({leg.interface}) is down" for leg in plan.legs if not leg.up),
-        *(
-            f"service {service.label} has no usable real server; when_empty = {service.when_empty.value}"
-            for service in plan.services
-            if not any(server.usable for server in service.servers)
-        ),
+        *(told for service in plan.services if (told := _emptiness(service))),
         *_shared_macs(plan),
     ]
+
+
+def _emptiness(service: PlannedService) -> str:
+    """Why a service has nobody for new connections; empty if it has."""
+    if not any(server.usable for server in service.servers):
+        return f"service {service.label} has no usable real server; when_empty = {service.when_empty.value}"
+    # Rendezvous takes one of weight 0 before none.
+    if service.choice is Choice.BY_RENDEZVOUS or any(server.effective_weight for server in service.servers):
+        return ""
+    return (
+        f"service {service.label} has nobody for new connections: its real servers are drained, disabled or of "
+        f"weight 0; when_empty = {service.when_empty.value}"
+    )
 
 
 def notes(resizing: Resizing | None) -> list[str]:

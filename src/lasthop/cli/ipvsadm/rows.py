@@ -66,11 +66,14 @@ def _service_row(service: Report, servers: list[Report]) -> ServiceRow:
 
 
 def _server_row(server: Report, port: int) -> ServerRow:
-    """With direct routing a real server's port is its service's; of a mark it is 0."""
+    """With direct routing a real server's port is its service's; of a mark it is 0.
+
+    One that is drained or disabled gets no new connections: LVS would call that weight 0.
+    """
     return ServerRow(
         address=server["address"],
         port=port,
-        weight=server["weight"],
+        weight=server["weight"] if server["admin"] == "enabled" else 0,
         active=server["active"],
         inactive=server["inactive"],
         persistent=server["persistent"],
