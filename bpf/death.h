@@ -11,8 +11,11 @@
 #define NOT_DEAD (REASONS + 2)
 #define TO_BE_MOVED (REASONS + 3)
 
-/* The way on goes to p->out for a response: its originator may be waiting, and would never send what could be answered. */
-static __always_inline __u32 reset_of(struct packet *p, const struct connection *connection, bool request)
+/*
+ * The way on goes to p->out for a response: its originator may be waiting, and would never send what could be answered. The
+ * connection is closed as by the RST that both get.
+ */
+static __always_inline __u32 reset_of(struct packet *p, struct connection *connection, bool request)
 {
 	if (p->ip_proto != IPPROTO_TCP || p->related || p->signals & TCP_RST)
 		return DROP_DEAD;
@@ -21,6 +24,8 @@ static __always_inline __u32 reset_of(struct packet *p, const struct connection 
 		return KERNEL_TC;
 	if (!request)
 		way_to(p, READ_ONCE(connection->last_hop));
+	p->signals |= TCP_RST;
+	track(p, connection, request ? REQUEST : RESPONSE);
 	return FORWARDED_RESET;
 }
 

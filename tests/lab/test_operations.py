@@ -39,7 +39,7 @@ FIELDS = {
     "services": [field.name for field in dataclasses.fields(ServiceReport)],
     "servers": [
         "name", "service", "address", "weight", "effective_weight", "health", "active", "inactive", "persistent",
-        "leg", "mac",
+        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "overloaded", "statistics", "rates",
     ],
     "connections": CONNECTION,
     "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved"],

@@ -76,6 +76,8 @@ class Service:
     """Name -> hop and weight, in file order."""
     scheduler: str
     persistence_s: float
+    on_death: str = "keep"
+    dead: set[str] = field(default_factory=set)
     last_turn: int | None = None
 
 
@@ -98,17 +100,26 @@ class Model:
         if entry and (self._expired(entry) or self._over(entry, packet)):
             del self.table[key]
             entry, self.ended = None, True
+        moved = False
+        if entry and (fate := self._fate(entry, packet)):
+            if fate != "MOVED":
+                return fate, None
+            del self.table[key]
+            entry, self.ended, moved = None, True, True
         if entry:
             return self._known(entry, packet)
         service = self._service_for(packet)
         if service is None:
             return "KERNEL_NO_RULE", None
         name, persistent = self._choose(service, packet)
+        if name is None:
+            return "DROP_EMPTY", None
         if packet.reset:
             return "FORWARDED_STRAY", service.servers[name][0]
         entry = Entry(packet.source, service.label, name, service.servers[name][0], packet.came, self.now, self.now)
         entry.state = "SCTP_NONE" if packet.protocol == "sctp" else "NONE"
         entry.flags |= {"PERSISTENT"} if persistent else set()
+        entry.flags |= {"MOVED"} if moved else set()
         entry.state = self._next_state(entry, packet, "input_only")
         entry.packets[0] = 1
         self.table[key] = entry
@@ -123,6 +134,15 @@ class Model:
         states = [each.state in ACTIVE for each in self.table.values() if (each.service, each.server) == (label, name)]
         bound = [key for key, each in self.templates.items() if (key[0], each.server) == (label, name)]
         return sum(states), len(states) - sum(states), len(bound)
+
+    def _fate(self, entry: Entry, packet: Packet) -> str:
+        """What becomes of a packet whose connection's real server is dead; empty: nothing else than usual."""
+        service = next(each for each in self.services if each.label == entry.service)
+        if entry.server not in service.dead:
+            return ""
+        if service.on_death == "rebalance":
+            return "MOVED" if packet.source == entry.source else ""
+        return {"keep": "", "drop": "DROP_DEAD", "bypass": "KERNEL_BYPASS"}[service.on_death]
 
     def _known(self, entry: Entry, packet: Packet) -> tuple[str, Hop | None]:
         request = packet.source == entry.source
@@ -176,26 +196,29 @@ class Model:
         ]
         return not children and self.now > template.expires
 
-    def _choose(self, service: Service, packet: Packet) -> tuple[str, bool]:
-        """The real server, and whether a template counts the connection."""
+    def _choose(self, service: Service, packet: Packet) -> tuple[str | None, bool]:
+        """The real server, None if nobody is there, and whether a template counts the connection."""
+        if len(service.dead) == len(service.servers):
+            return None, False
         if not packet.opening:
-            known = [(name, weight, True) for name, (_, weight) in service.servers.items()]
+            known = [(name, weight, name not in service.dead) for name, (_, weight) in service.servers.items()]
             return pair_hash.chosen(known, packet.source[0], packet.destination[0]), False
         if not service.persistence_s:
             return self._schedule(service), False
         key = (service.label, packet.source[0])
         template = self.templates.get(key)
-        keeps = template is not None and not self._stale(key, template)
+        keeps = template is not None and not self._stale(key, template) and template.server not in service.dead
         name = template.server if template and keeps else self._schedule(service)
+        if name is None:
+            return None, False
         self.templates[key] = Template(name, self.now + service.persistence_s)
         return name, True
 
-    def _schedule(self, service: Service) -> str:
-        weights = [weight for _, weight in service.servers.values()]
+    def _schedule(self, service: Service) -> str | None:
+        weights = [weight if name not in service.dead else 0 for name, (_, weight) in service.servers.items()]
         if service.scheduler == "rr":
             chosen = service.last_turn = rr.choose(weights, service.last_turn)
         else:
             loads = [self.load(service.label, name)[:2] for name in service.servers]
             chosen = wlc.choose([(weight, *load) for weight, load in zip(weights, loads, strict=True)])
-        assert chosen is not None
-        return list(service.servers)[chosen]
+        return None if chosen is None else list(service.servers)[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lasthop.model.director import State
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath
 from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, sctp, tcp, udp
 from tests.packet.model import Model, Packet, Service
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, timeouts, two_box
@@ -27,6 +30,14 @@ WORLD = 250
 TIMEOUT_S, AGE_S, PATIENCE_S = 20.0, 12.0, 3.0
 #: (scheduler, weights, persistence): what FWM 1 is like.
 WORLDS = [("wlc", (1, 2, 0), 0.0), ("rr", (1, 0, 1), 0.0), ("wlc", (1, 1, 1), 20.0), ("rr", (1, 1, 1), 20.0)]
+#: on_death and persistence of the worlds in which real servers die and return.
+MORTAL = [
+    (OnDeath.REBALANCE, 0.0),
+    (OnDeath.REBALANCE, 20.0),
+    (OnDeath.DROP, 0.0),
+    (OnDeath.BYPASS, 20.0),
+    (OnDeath.KEEP, 0.0),
+]
 
 FLAGS = ["S", "S", "SA", "A", "A", "PA", "FA", "F", "R", "RA", "SF", ""]
 #: What stands for TCP's flags where the packet is SCTP's.
@@ -81,8 +92,37 @@ def begin(rig: Rig, scheduler: str, weights: tuple[int, ...], persistence_s: flo
     return Model(services, seconds)
 
 
+def begin_mortal(rig: Rig, on_death: OnDeath, persistence_s: float) -> Model:
+    """Three firewalls, wlc: a rule that goes by turns would begin anew with each death."""
+    model = begin(rig, "wlc", (1, 2, 1), persistence_s)
+    model.services[0].on_death = on_death.value
+    turn_over(rig, model, "")
+    return model
+
+
+def turn_over(rig: Rig, model: Model, name: str) -> None:
+    """Let a firewall die, or live again."""
+    service = model.services[0]
+    service.dead ^= {name} if name else set()
+    servers = tuple(
+        replace(each, admin=Admin.DISABLED, usable=False) if each.name in service.dead else each
+        for each in firewalls(weights=(1, 2, 1))
+    )
+    rig.publish(
+        two_box(
+            servers,
+            "wlc",
+            on_death=OnDeath(service.on_death),
+            persistence_s=service.persistence_s or None,
+            timeouts=timeouts(model.timeouts),
+        )
+    )
+
+
 def take(rig: Rig, model: Model, step: Step) -> None:
-    if step == "age":
+    if isinstance(step, str) and step.startswith("fw"):
+        turn_over(rig, model, step)
+    elif step == "age":
         rig.age(AGE_S)
         model.now += AGE_S
     elif step == "sweep":
@@ -145,6 +185,16 @@ def test_ten_thousand_random_packets_do_what_the_model_says(rig: Rig) -> None:
     while taken < PACKETS:
         model = begin(rig, *WORLDS[worlds % len(WORLDS)])
         taken += walk(rig, model, [random_step(rng) for _ in range(WORLD)])
+        worlds += 1
+
+
+def test_random_packets_while_firewalls_die_and_return_do_what_the_model_says(rig: Rig) -> None:
+    rng = random.Random(rig.entry)
+    taken = worlds = 0
+    while taken < PACKETS // 2:
+        model = begin_mortal(rig, *MORTAL[worlds % len(MORTAL)])
+        steps = [rng.choice(["fw0", "fw1", "fw2"]) if rng.random() < 0.04 else random_step(rng) for _ in range(WORLD)]
+        taken += walk(rig, model, steps)
         worlds += 1
 
 

@@ -14,6 +14,7 @@ from lasthop.config import parse
 from lasthop.config.dump import dump
 from lasthop.director.edits import edited, warnings_of
 from lasthop.errors import DataPlaneError, EditError
+from lasthop.model.change import Stranded
 from lasthop.model.director import State
 from lasthop.model.edit import Administer, DeleteServer, ServerEdit, Weigh
 from lasthop.model.real_server import Admin
@@ -87,11 +88,12 @@ def test_at_the_deadline_it_becomes_disabled_which_the_log_tells(
     director.drain_step()
     assert server(director, "fw1").admin == "drained"
     clock.now += 2
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         director.drain_step()
     assert (server(director, "fw1").admin, server(director, "fw1").effective_weight) == ("disabled", 0)
     assert director.drains() == []
     assert "real server fw1 of FWM 1 is disabled: its drain is over, 2 connections left" in caplog.text
+    assert "edit: kind=disable server=fw1 service=FWM 1" in caplog.text
     assert director.status().notes == []
 
 
@@ -165,6 +167,16 @@ def test_drains_are_edits_of_one_service_or_all_and_a_file_says_them_too() -> No
     assert parse(dump(after), "x.toml", 5000) == after
     again = edited(after, [Administer("disable", "fw1")]).services[0].real_servers[0]
     assert (again.admin, again.drain_until) == (Admin.DISABLED, None)
+
+
+def test_a_file_that_disables_a_real_server_tells_whose_connections_are_on_it() -> None:
+    director, _ = with_connections()
+    after = edited(CONFIGURATION, [Administer("disable", "fw1")])
+    report = director.apply(dump(after), "/etc/lasthop/lb1.toml", dry_run=True)
+    (change,) = report.changes
+    assert (change.subject, change.details) == ("real server fw1 of FWM 1", ("admin enabled -> disabled",))
+    assert report.stranded == [Stranded("FWM 1", "fw1", "disabled", 2)]
+    assert server(director, "fw1").admin == "enabled"
 
 
 def test_a_weight_for_one_that_is_drained_warns_that_it_changes_nothing() -> None:

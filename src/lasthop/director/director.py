@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lasthop.config import parse
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 #: A resize that failed is tried again after this time.
 _RETRY_S = 30.0
+#: Of a longer list of edits only the number is logged.
+_LOGGED_EDITS = 20
 
 
 class Director(Answers):
@@ -180,6 +183,7 @@ class Director(Answers):
         self._publish(self._compiler.plan(after, self._surroundings))
         self._desire(after)
         self._note("plan", "")
+        _log_edits(edits)
         problem = self._keep(lambda journal: journal.append(edits, after))
         self.on_applied()
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
@@ -241,6 +245,16 @@ class Director(Answers):
             problem = str(error)
         self._note("state file", problem)
         return problem
+
+
+def _log_edits(edits: Sequence[Edit]) -> None:
+    """What a command changed, in the words it sent; of a restore only how much."""
+    if len(edits) > _LOGGED_EDITS:
+        _log.info("made %d edits", len(edits))
+        return
+    for edit in edits:
+        told = [f"{each.name}={value}" for each in fields(edit) if (value := getattr(edit, each.name)) != each.default]
+        _log.info("edit: %s", " ".join(told))
 
 
 def _log_changes(before: Plan, after: Plan) -> None:

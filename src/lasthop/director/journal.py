@@ -101,7 +101,7 @@ class Journal:
 
     def append(self, edits: Sequence[Edit], after: Configuration) -> None:
         """Keep the edits of one command; `after` is what came of them. Raises DirectorError if they cannot be kept."""
-        line = EDITS.dump_json(list(edits)) + b"\n"
+        line = EDITS.dump_json(list(edits), exclude_defaults=True) + b"\n"
         try:
             if not self._path.exists():
                 self._write()
