@@ -154,8 +154,15 @@ def test_a_segment_without_an_acknowledgement_is_reset_by_acknowledging_it(rig: 
     made = answered(rig, "outside", numbered("F", 5000) / Raw(b"x" * 10), ROUTER)
     assert (made[TCP].flags, made[TCP].seq, made[TCP].ack) == ("RA", 0, 5011)
     require_whole(made)
+
+
+def test_a_syn_that_is_sent_again_is_refused_as_by_a_closed_port(rig: Rig) -> None:
+    rig.publish(drawn(OnDeath.RESET))
+    rig.send("outside", numbered("S", 41), ROUTER)
+    rig.publish(drawn(OnDeath.RESET, (0,)))
     made = answered(rig, "outside", numbered("S", 41), ROUTER)
     assert (made[TCP].flags, made[TCP].ack) == ("RA", 42)
+    require_whole(made)
 
 
 def test_no_rst_is_answered_and_nothing_but_plain_tcp(rig: Rig) -> None:
