@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,6 +154,31 @@ def test_two_hundred_edits_of_every_kind_are_made_while_nobody_notices(lab: Topo
     judged = symmetry.judge(lab, attempts)
     assert judged.holds, judged.asymmetric[:5]
     assert set(judged.firewall_of.values()) == set(lab.layout.firewalls)
+    assert [moved(director.client) for director in lab.directors.values()] == [{}, {}]
+
+
+def test_a_director_killed_after_edits_goes_on_with_them_while_nobody_notices(
+    lab: Topology, operator: Operator
+) -> None:
+    client, pairs = lab.namespace("client"), lab.layout.outwards
+    with Drip(client, pairs[0]) as drip, Continuous(client, pairs) as load:
+        operator.round()
+        for director in lab.directors.values():
+            director.client.edit([{"kind": "weigh", "server": STAYS, "weight": 7, "service": SERVICE}])
+            before = director.client.dump()
+            director.end(signal.SIGKILL)
+            director.start()
+            director.wait_ready()
+            assert director.client.dump() == before
+            opened, received = len(load.attempts), drip.received
+
+            def goes_on(opened: int = opened, received: int = received) -> bool:
+                return len(load.attempts) > opened + 20 and drip.received > received
+
+            assert wait_until(goes_on, timeout=PATIENCE_S)
+    assert drip.attempt is not None
+    judged = symmetry.judge(lab, [*load.attempts, drip.attempt])
+    assert judged.holds, judged.asymmetric[:5]
     assert [moved(director.client) for director in lab.directors.values()] == [{}, {}]
 
 
