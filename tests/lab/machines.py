@@ -112,16 +112,16 @@ class Machine:
         # Processes first, then the pipe: the namespaces go with the last of them.
         self._stack.close()
 
-    def run(self, *command: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run a command here; `before` is put in front of it, such as setpriv."""
+    def run(self, *command: str, before: Sequence[str] = (), given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command here; `before` is put in front of it, such as setpriv; `given` is its standard input."""
         return subprocess.run(
             [*self._entering, *before, *command], capture_output=True, text=True, check=False, env=environment(),
-            timeout=PATIENCE_S,
+            timeout=PATIENCE_S, input=given,
         )  # fmt: skip
 
-    def lasthop(self, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    def lasthop(self, *arguments: str, before: Sequence[str] = (), given: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command line here."""
-        return self.run(sys.executable, "-m", "lasthop", *arguments, before=before)
+        return self.run(sys.executable, "-m", "lasthop", *arguments, before=before, given=given)
 
     def ip(self, *lines: str) -> None:
         """Run lines of ``ip -batch`` here."""
@@ -136,8 +136,8 @@ class Machine:
         path.write_text(text)
         return str(path)
 
-    def start(self, file: str, name: str = "lb") -> subprocess.Popen[str]:
-        """Start a director and wait until it listens."""
+    def start(self, file: str, name: str = "lb", state: Path | None = None) -> subprocess.Popen[str]:
+        """Start a director and wait until it listens; it keeps its changes in `state`, or where its file is."""
         command = [sys.executable, "-m", "lasthop", "run", file]
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
@@ -146,7 +146,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env=environment() | {"STATE_DIRECTORY": str(self.folder)},
+                env=environment() | {"STATE_DIRECTORY": str(state or self.folder)},
             )
         self._running.append(process)
 

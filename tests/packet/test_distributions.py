@@ -60,17 +60,47 @@ def test_connections_are_spread_as_the_scheduler_promises(roomy: Rig, scheduler:
     weights = [1, 2, 3, 4] if scheduler in {"wrr", "sh"} else WEIGHTS
     roomy.publish(two_box(firewalls(weights=weights), scheduler))
     rng = random.Random(scheduler)
-    head = bytes.fromhex((mac_of("outside") + ROUTER).replace(":", "")) + b"\x08\x00"
-    frame = bytearray(head + bytes(tcp()))
+    frame = opening()
     chosen: Counter[bytes] = Counter()
     for number in range(CONNECTIONS):
         frame[26:30] = (0x0B00_0000 + rng.getrandbits(24)).to_bytes(4, "big")
         frame[30:34] = (0x5000_0000 + rng.getrandbits(24)).to_bytes(4, "big")
         frame[34:36] = (number % 60_000 + 1).to_bytes(2, "big")
-        verdict, after = roomy.run("outside", bytes(frame))
-        assert verdict == "forwarded"
-        chosen[after[:6]] += 1
-    shares, tolerance = SHARES[scheduler]
+        chosen[taken(roomy, frame)] += 1
+    require_shares(chosen, *SHARES[scheduler])
+
+
+@pytest.mark.parametrize("scheduler", ["sh", "mh"])
+def test_one_pair_of_hosts_is_spread_by_its_ports_where_a_flag_says_so(roomy: Rig, scheduler: str) -> None:
+    frame = opening()
+    for flags in ((), (f"{scheduler}-port",)):
+        roomy.reset()
+        roomy.publish(two_box(firewalls(weights=[1, 2, 3, 4]), scheduler, scheduler_flags=flags))
+        chosen: Counter[bytes] = Counter()
+        for number in range(CONNECTIONS if flags else 100):
+            frame[34:36] = (number % 60_000 + 1).to_bytes(2, "big")
+            frame[36:38] = (80 + number // 60_000).to_bytes(2, "big")
+            chosen[taken(roomy, frame)] += 1
+        if flags:
+            require_shares(chosen, *SHARES[scheduler])
+        else:
+            assert len(chosen) == 1, "by addresses alone"
+
+
+def opening() -> bytearray:
+    """A SYN from the router, whose addresses and ports are there to be changed."""
+    head = bytes.fromhex((mac_of("outside") + ROUTER).replace(":", "")) + b"\x08\x00"
+    return bytearray(head + bytes(tcp()))
+
+
+def taken(rig: Rig, frame: bytearray) -> bytes:
+    """The MAC address a frame is forwarded to."""
+    verdict, after = rig.run("outside", bytes(frame))
+    assert verdict == "forwarded"
+    return after[:6]
+
+
+def require_shares(chosen: Counter[bytes], shares: tuple[float, ...], tolerance: float) -> None:
     for mac, share in zip(FW, shares, strict=False):
         count = chosen[bytes.fromhex(mac.replace(":", ""))]
         assert abs(count / CONNECTIONS - share) <= tolerance + 1e-9, (mac, count)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -91,11 +93,77 @@ def test_a_broken_state_file_is_put_aside_and_the_director_starts(tmp_path: Path
 def test_an_edit_that_was_half_written_when_the_power_went_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "lb1.json"
     director(Journal(path)).edit([Weigh("weigh", "fw1", 5)])
-    whole = path.read_bytes()
-    path.write_bytes(whole + b'[{"kind":"wei')
+    path.write_bytes(path.read_bytes() + b'[{"kind":"wei')
     journal = Journal(path)
-    assert journal.restore(GIVEN, TEXT, FILE) == edited(GIVEN, [Weigh("weigh", "fw1", 5)])
-    assert path.read_bytes() == whole
+    kept = edited(GIVEN, [Weigh("weigh", "fw1", 5)])
+    assert journal.restore(GIVEN, TEXT, FILE) == kept
+    after = edited(kept, [Weigh("weigh", "fw2", 6)])
+    journal.append([Weigh("weigh", "fw2", 6)], after)
+    assert Journal(path).restore(GIVEN, TEXT, FILE) == after
+
+
+class FullDisk:
+    """Where a file is written in part, and then no more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._path = path
+
+    def __enter__(self) -> None:
+        def fsync(_: int) -> None:
+            self._path.write_bytes(self._path.read_bytes()[:-20])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        self._monkeypatch.setattr(os, "fsync", fsync)
+
+    def __exit__(self, *_: object) -> None:
+        self._monkeypatch.undo()
+
+
+def test_after_a_disk_was_full_the_next_edit_keeps_all_that_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lb1.json"
+    running = director(Journal(path))
+    running.edit([Weigh("weigh", "fw1", 5)])
+    with FullDisk(monkeypatch, path):
+        assert "No space left" in running.edit([ServiceEdit("add_service", "FWM 7")]).warnings[-1]
+    assert "FWM 7" not in {each.label for each in Journal(path).restore(GIVEN, TEXT, FILE).services}
+    running.edit([Weigh("weigh", "fw2", 6)])
+    running.edit([Weigh("weigh", "fw2", 7)])
+    assert director(Journal(path)).dump() == running.dump()
+    assert "mark = 7" in running.dump()
+
+
+def test_where_nothing_can_be_moved_a_director_starts_and_its_next_edit_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "lb1.json"
+    director(Journal(path)).edit([Weigh("weigh", "fw1", 5)])
+
+    def replace(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    journal = Journal(path)
+    assert journal.restore(GIVEN, TEXT + "\n", FILE) == GIVEN
+    assert f"they are in {path}" in caplog.text
+    monkeypatch.undo()
+    after = edited(GIVEN, [Weigh("weigh", "fw2", 6)])
+    journal.append([Weigh("weigh", "fw2", 6)], after)
+    assert Journal(path).restore(GIVEN, TEXT + "\n", FILE) == after
+
+
+def test_what_came_of_edits_that_were_put_aside_is_not_mixed_with_later_ones(tmp_path: Path) -> None:
+    path = tmp_path / "lb1.json"
+    first = director(Journal(path))
+    first.edit([Weigh("weigh", "fw1", 5)])
+    head = json.loads(path.read_text().splitlines()[0]) | {"configuration": first.dump()}
+    path.write_text(json.dumps(head) + '\n[{"kind":"weigh","server":"fw99","weight":1}]\n')
+    second = director(Journal(path))
+    assert "weight = 5" not in second.dump()
+    second.edit([Weigh("weigh", "fw2", 7)])
+    assert director(Journal(path)).dump() == second.dump()
 
 
 def test_an_edit_that_cannot_be_kept_is_made_and_the_answer_and_the_status_say_so(tmp_path: Path) -> None:

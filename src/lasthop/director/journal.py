@@ -45,6 +45,8 @@ class Journal:
         self._path = path
         self._head: dict[str, object] = {}
         self._edits_bytes = 0
+        self._behind = False
+        """Whether the file lacks something, or has something that is not so: the next change then writes it anew."""
 
     def restore(self, configuration: Configuration, text: str, file: str) -> Configuration:
         """Return `configuration`, which is what `text` of `file` says, with the changes that were made to it.
@@ -60,19 +62,29 @@ class Journal:
         except OSError as error:
             _log.error("can't read %s: %s; the changes that commands made are not known", self._path, error.strerror)
             return configuration
+        self._behind = bool(torn)
         try:
-            restored = self._replayed(configuration, lines, file)
-            if torn:
-                self._path.write_bytes(b"".join(line + b"\n" for line in lines))
+            return self._replayed(configuration, lines, file)
         except (LasthopError, ValidationError, ValueError, KeyError, TypeError, IndexError) as error:
-            aside = self._path.with_suffix(".discarded")
             reason = error if isinstance(error, LasthopError) else "it is not a state file of this lasthop"
             _log.warning(
-                "the changes that commands made to %s are not made again: %s; they are in %s", file, reason, aside
+                "the changes that commands made to %s are not made again: %s; they are in %s",
+                file,
+                reason,
+                self._put_aside(),
             )
-            self._path.replace(aside)
             return configuration
-        return restored
+
+    def _put_aside(self) -> Path:
+        """Return where the state file is now: beside its place, or still there if nothing can be moved."""
+        aside = self._path.with_suffix(".discarded")
+        try:
+            self._path.replace(aside)
+        except OSError:
+            self._behind = True
+            return self._path
+        self._behind = False
+        return aside
 
     def _replayed(self, configuration: Configuration, lines: Sequence[bytes], file: str) -> Configuration:
         head = json.loads(lines[0])
@@ -80,12 +92,12 @@ class Journal:
             raise DirectorError(f"{self._path} is of layout {head['lasthop']}", "")
         if head["sha256"] != self._head["sha256"]:
             raise DirectorError(f"{file} is another since", "")
-        self._head = head
         if head["configuration"] is not None:
             configuration = parse(head["configuration"], str(self._path), configuration.director.connections)
         for line in lines[1:]:
             configuration = edited(configuration, EDITS.validate_json(line))
-            self._edits_bytes += len(line)
+        self._head = head
+        self._edits_bytes = sum(map(len, lines[1:]))
         if len(lines) > 1:
             _log.info("made the changes of %d commands again, from %s", len(lines) - 1, self._path)
         return configuration
@@ -97,26 +109,36 @@ class Journal:
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
+            self._behind = True
             raise self._lost(error) from error
+        self._behind = False
 
     def append(self, edits: Sequence[Edit], after: Configuration) -> None:
-        """Keep the edits of one command; `after` is what came of them. Raises DirectorError if they cannot be kept."""
+        """Keep the edits of one command; `after` is what came of them. Raises DirectorError if they cannot be kept.
+
+        What could not be kept before is kept with them.
+        """
         line = EDITS.dump_json(list(edits), exclude_defaults=True) + b"\n"
         try:
-            if not self._path.exists():
-                self._write()
-            self._edits_bytes += len(line)
-            if self._edits_bytes > COMPACT_BYTES:
+            if self._behind or self._edits_bytes + len(line) > COMPACT_BYTES:
                 self._head["configuration"] = dump(after)
                 self._edits_bytes = 0
                 self._write()
-                return
-            with self._path.open("ab") as stream:
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
+            else:
+                self._append(line)
         except OSError as error:
+            self._behind = True
             raise self._lost(error) from error
+        self._behind = False
+
+    def _append(self, line: bytes) -> None:
+        if not self._path.exists():
+            self._write()
+        with self._path.open("ab") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._edits_bytes += len(line)
 
     def _write(self) -> None:
         """Write the file anew with its first line alone: whole, or not at all."""
@@ -131,7 +153,7 @@ class Journal:
     def _lost(self, error: OSError) -> DirectorError:
         return DirectorError(
             f"can't keep the change in {self._path}: {error.strerror}; it is made, and would be lost by a restart",
-            "make room there or mend its permissions, then repeat the command, or: lasthop dump > FILE",
+            "make room there or mend its permissions, and the next change keeps it too; or: lasthop dump > FILE",
         )
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 PARALLEL = 64
 TIMEOUT = 5.0
 #: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
-#: connection must not be about two of them.
-_PORTS = itertools.cycle(range(10_240, 65_536))
+#: connection must not be about two of them. Whoever opens connections in a test takes the next of these.
+PORTS = itertools.cycle(range(10_240, 65_536))
 _IDENTIFIERS = itertools.cycle(range(1, 1 << 16))
 
 
@@ -124,7 +124,7 @@ async def _http(pair: tuple[IPv4Address, IPv4Address], path: str, patience: floa
 def _bind(sock: socket.socket, source: str) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((source, next(_PORTS)))
+    sock.bind((source, next(PORTS)))
 
 
 def _judge(answer: bytes, path: str, seen_as: str) -> str:
@@ -218,7 +218,7 @@ def curl(
     if count <= 0:
         return []
     source, destination = map(str, pair)
-    ports = list(itertools.islice(_PORTS, count))
+    ports = list(itertools.islice(PORTS, count))
     command = ["curl", "--parallel", "--parallel-immediate"]
     for port in ports:
         command += ["--silent", "--interface", source, "--local-port", str(port), "--max-time", f"{timeout:g}"]
@@ -274,7 +274,7 @@ class Drip:
         """Bytes of the transfer so far."""
         self.attempt: Attempt | None = None
         """What became of it; None while it runs."""
-        self.port = next(_PORTS)
+        self.port = next(PORTS)
         """The client's."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(namespace, *map(str, pair)))
