@@ -197,19 +197,19 @@ class Publisher:
         self.accounts.open_servers(given)
 
     def _resolve_hops(self, services: list[PlannedService], ids: Ids) -> None:
-        current = np.where(self.servers["box"], self.servers["hop"], 0).tolist()
+        keyed = [((service.label, server.name), server) for service in services for server in service.servers]
+        present = self.servers[np.array([self._server_ids[key] for key, _ in keyed], np.intp)]
+        current = np.where(present["box"], present["hop"], 0).tolist()
         resolved: dict[tuple[int, str, str, str], int] = {}
-        for service in services:
-            for server in service.servers:
-                key = (service.label, server.name)
-                hop_id = current[self._server_ids[key]]
-                if server.mac is not None:
-                    wanted = (hop_id, server.leg, server.mac, server.name)
-                    if wanted not in resolved:
-                        target = abi.target_word(ids.legs[server.leg], server.mac)
-                        resolved[wanted] = self.hops.resolve(hop_id, target, ids.boxes[server.name], server.address)
-                    hop_id = resolved[wanted]
+        for (key, server), hop_id in zip(keyed, current, strict=True):
+            if server.mac is None:
                 self._hop_ids[key] = hop_id
+                continue
+            wanted = (hop_id, server.leg, server.mac, server.name)
+            if wanted not in resolved:
+                target = abi.target_word(ids.legs[server.leg], server.mac)
+                resolved[wanted] = self.hops.resolve(hop_id, target, ids.boxes[server.name], server.address)
+            self._hop_ids[key] = resolved[wanted]
 
     def _retire(self, half: Half, plan: Plan) -> list[tuple[str, str]]:
         """Keep servers that are out of the plan but have connections; tell which are to be forgotten."""
