@@ -81,10 +81,11 @@ class Accounts:
         """An id was given to a service that begins with nothing."""
         self._services.clear([service])
 
-    def close_server(self, server: int, service: int) -> None:
-        """A real server without connections gives its id back: what it had stays its service's."""
-        self._services.add(service, self._servers.over_of(server))
-        self._servers.clear([server])
+    def close_servers(self, closed: Sequence[tuple[int, int]]) -> None:
+        """Real servers without connections give their ids back: what each had stays its service's, named beside it."""
+        servers, services = np.array(closed, np.intp).reshape(-1, 2).T
+        self._services.add(services, self._servers.over_of(servers))
+        self._servers.clear(servers)
 
 
 class _Book:
@@ -100,8 +101,10 @@ class _Book:
         """A copy of what is over of the first ones."""
         return _columns(self._records["over"][:size])
 
-    def over_of(self, id_: int) -> Any:  # noqa: ANN401 -- a record of numpy's
-        return self._records["over"][id_]
+    def over_of(self, ids: NDArray[np.intp]) -> NDArray[Any]:
+        """A copy of what is over of some."""
+        over: NDArray[Any] = self._records["over"][ids]
+        return over
 
     def grow(self, totals: NDArray[np.uint64], now_ns: int) -> None:
         """These are the totals of the first ones now."""
@@ -130,15 +133,16 @@ class _Book:
             totals[:, 3:5],
         )
 
-    def clear(self, ids: Sequence[int]) -> None:
+    def clear(self, ids: Sequence[int] | NDArray[np.intp]) -> None:
         self._records[ids] = np.zeros(1, self._records.dtype)
         self.totals[ids] = 0
         self._estimator.forget(ids)
 
-    def add(self, id_: int, statistics: Any) -> None:  # noqa: ANN401 -- a record of numpy's
+    def add(self, ids: NDArray[np.intp], statistics: NDArray[Any]) -> None:
+        """More is over of these; one that is named several times gets all of it."""
         over = self._records["over"]
         for name in ("connections", "packets", "bytes"):
-            over[name][id_] += statistics[name]
+            np.add.at(over[name], ids, statistics[name])
 
 
 def _columns(statistics: NDArray[Any]) -> NDArray[np.uint64]:

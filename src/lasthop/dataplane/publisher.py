@@ -197,37 +197,34 @@ class Publisher:
         self.accounts.open_servers(given)
 
     def _resolve_hops(self, services: list[PlannedService], ids: Ids) -> None:
-        current = np.where(self.servers["box"], self.servers["hop"], 0).tolist()
+        keyed = [((service.label, server.name), server) for service in services for server in service.servers]
+        present = self.servers[np.array([self._server_ids[key] for key, _ in keyed], np.intp)]
+        current = np.where(present["box"], present["hop"], 0).tolist()
         resolved: dict[tuple[int, str, str, str], int] = {}
-        for service in services:
-            for server in service.servers:
-                key = (service.label, server.name)
-                hop_id = current[self._server_ids[key]]
-                if server.mac is not None:
-                    wanted = (hop_id, server.leg, server.mac, server.name)
-                    if wanted not in resolved:
-                        target = abi.target_word(ids.legs[server.leg], server.mac)
-                        resolved[wanted] = self.hops.resolve(hop_id, target, ids.boxes[server.name], server.address)
-                    hop_id = resolved[wanted]
+        for (key, server), hop_id in zip(keyed, current, strict=True):
+            if server.mac is None:
                 self._hop_ids[key] = hop_id
+                continue
+            wanted = (hop_id, server.leg, server.mac, server.name)
+            if wanted not in resolved:
+                target = abi.target_word(ids.legs[server.leg], server.mac)
+                resolved[wanted] = self.hops.resolve(hop_id, target, ids.boxes[server.name], server.address)
+            self._hop_ids[key] = resolved[wanted]
 
     def _retire(self, half: Half, plan: Plan) -> list[tuple[str, str]]:
         """Keep servers that are out of the plan but have connections; tell which are to be forgotten."""
-        forgotten = []
         servers, flags = self.servers, abi.enum("server_flag")
         self._retired = self._absent(plan)
-        for key in self._retired:
-            id_ = self._server_ids[key]
-            load = self.server_loads[id_]
-            if load["active"] or load["inactive"] or load["persistent"]:
-                half.servers[id_] = servers[id_]
-                dead = servers["flags"][id_] & flags["SERVER_DEAD"]
-                half.servers["flags"][id_] = flags["SERVER_RETIRED"] | dead
-            else:
-                forgotten.append(key)
+        absent = list(self._retired)
+        ids = np.array([self._server_ids[key] for key in absent], np.intp)
+        loads = self.server_loads[ids]
+        loaded = (loads["active"] > 0) | (loads["inactive"] > 0) | (loads["persistent"] > 0)
+        kept = ids[loaded]
+        half.servers[kept] = servers[kept]
+        half.servers["flags"][kept] = flags["SERVER_RETIRED"] | (servers["flags"][kept] & flags["SERVER_DEAD"])
         if (half.servers["flags"] & flags["SERVER_DEAD"]).any():
             half.ruleset["flags"] |= abi.enum("ruleset_flag")["RULESET_DEATHS"]
-        return forgotten
+        return [absent[place] for place in np.flatnonzero(~loaded).tolist()]
 
     def _set_thresholds(self, services: list[PlannedService]) -> None:
         """Packets keep to these from now on; who is above or below them is found out at once."""
@@ -268,10 +265,10 @@ class Publisher:
         """Give the ids of servers back, and those of names that nothing has any more."""
         if not forgotten:
             return
+        owners = [self.services.get(label) for label, _ in forgotten]
+        closed = [(self._server_ids[key], id_) for key, id_ in zip(forgotten, owners, strict=True) if id_ is not None]
+        self.accounts.close_servers(closed)
         for key in forgotten:
-            service = self.services.get(key[0])
-            if service is not None:
-                self.accounts.close_server(self._server_ids[key], service)
             del self._server_ids[key]
             self._hop_ids.pop(key, None)
         self._retired.difference_update(forgotten)

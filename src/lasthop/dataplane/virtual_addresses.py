@@ -28,6 +28,8 @@ class VirtualAddresses:
         self._table = table
         self._key = abi.types().struct("virtual_address")
         self._entries: tuple[dict[bytes, bytes], dict[bytes, bytes]] = ({}, {})
+        self._made_from: list[object] = [None, None]
+        """What the entries of each half are, if they were written here and whole."""
         for key, value in table.entries().items():
             self._entries[int(np.frombuffer(key, self._key)["half"][0])][key] = value
 
@@ -36,13 +38,20 @@ class VirtualAddresses:
 
         A service without real servers takes its packets in every zone: they are not to go somewhere else.
         """
-        wanted = {}
-        for service in plan.services:
-            if service.virtual_address is None:
-                continue
-            for zone in [service.zone] if service.zone else ids.zones:
-                key = self._key_of(service.virtual_address, ids.zones[zone], half)
-                wanted[key] = ids.services[service.label].to_bytes(4, "little")
+        taken = [
+            (service.virtual_address, service.zone, ids.services[service.label])
+            for service in plan.services
+            if service.virtual_address is not None
+        ]
+        made_from = (taken, ids.zones)
+        if made_from == self._made_from[half]:
+            return
+        self._made_from[half] = None
+        wanted = {
+            self._key_of(address, ids.zones[zone], half): id_.to_bytes(4, "little")
+            for address, only_zone, id_ in taken
+            for zone in ([only_zone] if only_zone else ids.zones)
+        }
         present = self._entries[half]
         for key_bytes in present.keys() - wanted.keys():
             self._table.delete(key_bytes)
@@ -51,6 +60,7 @@ class VirtualAddresses:
             if present.get(key_bytes) != value:
                 self._table.update(key_bytes, value)
                 present[key_bytes] = value
+        self._made_from[half] = made_from
 
     def _key_of(self, taken: VirtualAddress, zone: int, half: int) -> bytes:
         key = np.zeros(1, self._key)

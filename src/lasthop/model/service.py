@@ -82,11 +82,13 @@ class Service:
     """None: by mark."""
     one_packet: bool = False
     """Every UDP packet is scheduled by itself (LVS: ops)."""
+    label: str = field(init=False, repr=False, compare=False)
+    """The service's name in output, as ipvsadm prints it: ``FWM 1``, ``TCP 203.0.113.80:80``."""
 
-    @property
-    def label(self) -> str:
-        """The service's name in output, as ipvsadm prints it: ``FWM 1``, ``TCP 203.0.113.80:80``."""
-        return f"FWM {self.mark}" if self.virtual_address is None else str(self.virtual_address)
+    def __post_init__(self) -> None:
+        """Write the label once: it is asked for again and again, by whoever looks a service up."""
+        label = f"FWM {self.mark}" if self.virtual_address is None else str(self.virtual_address)
+        object.__setattr__(self, "label", label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Estimator:
         self._seen[:rows] = counters
         self._at_s = now_s
 
-    def forget(self, rows: Sequence[int]) -> None:
+    def forget(self, rows: Sequence[int] | NDArray[np.intp]) -> None:
         """Begin rows anew: they are others' now."""
         self.rates[rows] = 0
         self._seen[rows] = 0
