@@ -9,21 +9,12 @@
  */
 #pragma once
 
-#include "replace.h"
+#include "life.h"
 
 enum insertion { INSERTED, CONTENDED, TABLE_FULL };
 
 /* Rivals that are struck out before it is given up: more than any machine's CPUs inserting one key at once. */
 #define STRIKES 32
-
-static __always_inline __u32 state_after(const struct packet *p, __u32 state, enum direction direction, bool replied)
-{
-	if (p->ip_proto == IPPROTO_TCP)
-		return next_tcp_state(state, p->signals, direction, replied);
-	if (p->ip_proto == IPPROTO_UDP)
-		return STATE_UDP;
-	return p->ip_proto == IPPROTO_SCTP ? next_sctp_state(state, p->signals, direction, replied) : STATE_ICMP;
-}
 
 /* Make pending rivals above `mine` withdraw, in one table. 0 if there is one to withdraw for. */
 __noinline int prevail_in(struct packet *p, __u32 rivals, __u32 which, __u32 mine)
