@@ -168,7 +168,7 @@ def test_a_service_that_no_mark_rule_leads_to_is_added_with_a_warning(lab: Topol
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
         "lasthop: service FWM 1 gets no packets: no mark rule gives mark 1; add one, for instance: "
-        "lasthop mark add --mark 1 --protocol tcp --destination-port 80\n"
+        "lasthop mark add --protocol tcp --destination-port 80 --mark 1 --leg outside\n"
     )
     keyboard.ask("ipvsadm -a -f 1 -r rs1")
     lab.directors["lb1"].wait_ready()

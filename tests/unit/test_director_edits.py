@@ -158,7 +158,7 @@ def test_a_service_that_no_rule_leads_to_is_warned_of_with_the_command_that_mend
     edits = [ServiceEdit("add_service", "FWM 7"), ServiceEdit("add_service", "TCP 203.0.113.80:80")]
     (warning,) = warnings_of(edited(LB1, edits), edits)
     assert "FWM 7" in warning
-    assert "lasthop mark add --mark 7" in warning
+    assert "lasthop mark add --protocol tcp --destination-port 80 --mark 7 --leg outside" in warning
     assert not warnings_of(edited(LB1, [MarkEdit("add_mark", 7, protocol="tcp"), *edits]), edits)
 
 

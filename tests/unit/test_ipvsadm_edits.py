@@ -21,7 +21,7 @@ DONE = Said(0, "", "")
 NO_BITS = "0.0.0.0"  # noqa: S104 - a netmask
 NO_MARK = (
     "lasthop: service FWM 1 gets no packets: no mark rule gives mark 1; add one, for instance: "
-    "lasthop mark add --mark 1 --protocol tcp --destination-port 80\n"
+    "lasthop mark add --protocol tcp --destination-port 80 --mark 1 --leg inside\n"
 )
 _FROM = itertools.dropwhile(lambda block: block.words != ("-A", "-f", "7"), blocks("cli-04-shapes.txt"))
 #: What cli-04 does with service FWM 7, up to where lasthop has nothing of the kind.

@@ -78,10 +78,11 @@ def _unmarked(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
         for rule in configuration.mark_rules
         if not rule.match.source_real_servers or there.intersection(rule.match.source_real_servers)
     }
+    leg = configuration.legs[0].name
     added = {edit.service for edit in edits if isinstance(edit, ServiceEdit) and edit.kind == "add_service"}
     return [
         f"service {service.label} gets no packets: no mark rule gives mark {service.mark}; add one, for instance: "
-        f"lasthop mark add --mark {service.mark} --protocol tcp --destination-port 80"
+        f"lasthop mark add --protocol tcp --destination-port 80 --mark {service.mark} --leg {leg}"
         for service in configuration.services
         if service.label in added and service.mark and not service.matches and service.mark not in marked
     ]
