@@ -13,20 +13,22 @@
 
 /*
  * The way on goes to p->out for a response: its originator may be waiting, and would never send what could be answered. The
- * connection is closed as by the RST that both get.
+ * connection is closed as by the RST that both get, or that came.
  */
-static __always_inline __u32 reset_of(struct packet *p, struct connection *connection, bool request)
+static __always_inline __u32 reset_of(struct packet *p, struct connection *connection, __u32 last_hop, bool request)
 {
-	if (p->ip_proto != IPPROTO_TCP || p->related || p->signals & TCP_RST)
+	bool answered = !(p->signals & TCP_RST);
+
+	if (p->ip_proto != IPPROTO_TCP || p->related)
 		return DROP_DEAD;
 	/* The answer is another frame than came: tc can make it. */
-	if (p->entry == ENTRY_XDP)
+	if (answered && p->entry == ENTRY_XDP)
 		return KERNEL_TC;
-	if (!request)
-		way_to(p, READ_ONCE(connection->last_hop));
+	if (answered && !request)
+		way_to(p, last_hop);
 	p->signals |= TCP_RST;
 	track(p, connection, request ? REQUEST : RESPONSE);
-	return FORWARDED_RESET;
+	return answered ? FORWARDED_RESET : DROP_DEAD;
 }
 
 /* What becomes of a packet of the connection that was found: a reason, NOT_DEAD or TO_BE_MOVED. */
@@ -35,8 +37,8 @@ __noinline __u32 after_death(struct packet *p)
 	struct connection *connection;
 	struct service *service;
 	struct server *server;
+	__u32 index, last_hop;
 	bool request;
-	__u32 index;
 
 	if (!p)
 		return NOT_DEAD;
@@ -48,6 +50,8 @@ __noinline __u32 after_death(struct packet *p)
 		return NOT_DEAD;
 	index = p->half * MAX_SERVICES + server->service;
 	service = bpf_map_lookup_elem(&services, &index);
+	last_hop = READ_ONCE(connection->last_hop);
+	/* Only now is it certain that all this was read from the packet's connection and not from a successor. */
 	if (!service || !still_there(p, READ_ONCE(connection->word)))
 		return NOT_DEAD;
 	request = p->from_low == !!(WORD_FLAGS(p->word) & CONNECTION_FROM_LOW);
@@ -56,7 +60,7 @@ __noinline __u32 after_death(struct packet *p)
 		/* A response has crossed the dead server still: it goes on to the last hop. */
 		return request ? TO_BE_MOVED : NOT_DEAD;
 	case DEATH_RESET:
-		return reset_of(p, connection, request);
+		return reset_of(p, connection, last_hop, request);
 	case DEATH_DROP:
 		return DROP_DEAD;
 	case DEATH_BYPASS:

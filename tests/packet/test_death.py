@@ -165,6 +165,12 @@ def test_a_syn_that_is_sent_again_is_refused_as_by_a_closed_port(rig: Rig) -> No
     require_whole(made)
 
 
+def test_a_rst_for_a_dead_real_server_closes_its_connection_without_an_answer(rig: Rig) -> None:
+    opened(rig, OnDeath.RESET)
+    assert rig.send("outside", tcp("R"), ROUTER) == dropped("DEAD")
+    assert (rig.only_connection().state, rig.load_of("fw0")[:2]) == ("CLOSE", (0, 1))
+
+
 def test_no_rst_is_answered_and_nothing_but_plain_tcp(rig: Rig) -> None:
     opened(rig, OnDeath.RESET)
     about = error(reply(tcp(), "A"), "198.51.100.254")
