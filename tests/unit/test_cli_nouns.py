@@ -17,24 +17,12 @@ from lasthop.model.connection import EachWay
 from lasthop.model.connection_query import ConnectionPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
 
 NOUNS = ("status", "legs", "services", "servers", "connections", "templates", "drains", "timeouts", "hops", "counters")
-
-
-@pytest.fixture
-def operations() -> FakeOperations:
-    return sample()
-
-
-@pytest.fixture
-def lasthop(tmp_path: Path, operations: FakeOperations) -> Iterator[Callable[..., Result]]:
-    """Run `lasthop ARGUMENTS` beside director lb1."""
-    with ServedDirector(operations, socket_path("lb1", tmp_path)):
-        yield lambda *arguments: CliRunner().invoke(program, arguments, obj=tmp_path, prog_name="lasthop")
 
 
 def table(result: Result) -> list[list[str]]:

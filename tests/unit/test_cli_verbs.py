@@ -7,35 +7,18 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner
 
-from lasthop.__main__ import program
-from lasthop.api.fake import FakeOperations, ServedDirector
-from lasthop.api.location import socket_path
-from lasthop.api.sample import sample
 from lasthop.cli.drain import progress
 from lasthop.errors import EditError
 from lasthop.model.edit import Administer, MarkEdit, SetTimeouts, Weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from click.testing import Result
 
+    from lasthop.api.fake import FakeOperations
     from lasthop.model.drain import DrainReport
-
-
-@pytest.fixture
-def operations() -> FakeOperations:
-    return sample()
-
-
-@pytest.fixture
-def lasthop(tmp_path: Path, operations: FakeOperations) -> Iterator[Callable[..., Result]]:
-    """Run `lasthop ARGUMENTS` beside director lb1."""
-    with ServedDirector(operations, socket_path("lb1", tmp_path)):
-        yield lambda *arguments: CliRunner().invoke(program, arguments, obj=tmp_path, prog_name="lasthop")
 
 
 def test_weight_enable_and_disable_say_what_they_did(
