@@ -15,7 +15,7 @@ from lasthop.model.service import OnDeath
 from tests.oracles import pair_hash
 from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, tcp, udp
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
-from tests.packet.rig import Outcome, dropped, forwarded
+from tests.packet.rig import REACHED, Outcome, dropped, forwarded
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan
@@ -57,6 +57,7 @@ def answered(rig: Rig, leg: str, packet: Any, source: str) -> IP:
         verdict, after = rig.run(leg, frame)
         rig.entry = "xdp"
     assert (verdict, rig._counted()) == ("forwarded", {"FORWARDED_RESET": 1})
+    REACHED.add("FORWARDED_RESET")
     made = Ether(after)
     assert (made.dst, made.src, len(after)) == (source, mac_of(leg), 54)
     answer: IP = made[IP]
