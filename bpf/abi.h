@@ -13,7 +13,7 @@
 #include "states.h"
 
 enum limits {
-	ABI_VERSION = 5, /* of everything pinned; a director takes over only its own */
+	ABI_VERSION = 6, /* of everything pinned; a director takes over only its own */
 	MAX_LEGS = 64,
 	SMALL_IFINDEX = 16384,
 	MAX_RULES = 4096,
@@ -31,6 +31,12 @@ enum limits {
 	HASH_BITS = 8,	  /* of a slot of the schedulers sh and dh */
 	LOCALITY_SET = 8, /* servers of a destination, with lblcr; a power of two */
 	MAX_LOCALITIES = 65536,
+	MAX_FRAGMENTS = 65536, /* datagrams of which a fragment came in the last 30 s */
+	MAX_PAIRS = 131072,    /* of addresses, with related = "address-pair" */
+	MAX_NEIGHBOURS = 65536,
+	MAX_TAGS = 2, /* VLAN tags of a frame */
+	SAMPLES = 64, /* asymmetric responses that are remembered */
+	SNAP_LENGTH = 1984, /* bytes of a frame that are captured */
 	WAYS = 16, /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
@@ -63,6 +69,7 @@ enum rule_value {
 	ANY_LEG = 0xffff,
 	ANY_DSCP = 0xff,
 	ANY_PROTOCOL = 0,
+	ANY_FAMILY = 0,
 	NO_BOX = 0,
 	ANY_BOX = 0xffff,
 };
@@ -70,14 +77,43 @@ enum rule_value {
 enum service_id { SERVICE_NONE = 0xffff };
 enum server_id { SERVER_NONE = 0xffff };
 
-/* An attached interface. `zone` is part of every connection's key. */
+/* A VLAN tag, without its priority bits. Protocol 0: none. */
+struct vlan_tag {
+	__be16 protocol; /* 802.1Q or 802.1ad */
+	__u16 vid;
+};
+
+/* An attached interface, or one VLAN of it. `zone` is part of every connection's key. */
 struct leg {
 	__u32 ifindex; /* 0: the slot is free */
 	__u32 mtu;
 	__u8 mac[ETH_ALEN];
 	__u16 zone;
-	__u32 flags;
+	__u32 flags; /* enum leg_flag */
 	__u32 hops_learned;
+	__u32 gateway_hop; /* with LEG_NEIGHBOUR: where responses to who is not on the link go; 0: not known */
+	struct vlan_tag tags[MAX_TAGS]; /* of its frames, the outer first */
+	__u32 reserved;
+};
+
+/* Which frames of an interface are a tagged leg's. Priority tags (VLAN 0) count as none. */
+struct vlan_leg {
+	__u32 ifindex;
+	__u16 outer;
+	__u16 inner; /* 0: none */
+};
+
+/* A neighbour on a leg. */
+struct neighbour_key {
+	__u32 leg;
+	__u8 address[16];
+};
+
+/* Prefixes of a leg's own subnets; the length counts the leg's 32 bits too. */
+struct link_key {
+	__u32 prefix_length;
+	__u32 leg;
+	__u8 address[16];
 };
 
 /* What the transmit probe sends: not a frame any bridge forwards or any host accepts. */
@@ -100,7 +136,8 @@ struct own_mac_key {
  */
 struct hop {
 	__u64 target;
-	__u32 box; /* id of the real server's name, or NO_BOX */
+	__u16 box;   /* id of the real server's name, or NO_BOX */
+	__u16 flags; /* enum hop_flag */
 	__u32 moved;
 	__u8 address[16]; /* the neighbour's, ::ffff:a.b.c.d for IPv4; zero if not known */
 };
@@ -114,7 +151,8 @@ struct service {
 	__u16 server_count;
 	__u16 turn_count;
 	__u16 fallback_count; /* FALLBACK_SLOTS, or 0 when no server is usable */
-	__u16 persistence_prefix;
+	__u8 persistence_prefix;  /* of IPv4, as of all 128 bits: 96 and more */
+	__u8 persistence_prefix6; /* of IPv6 */
 	__u32 mtu; /* the smallest of its real servers' legs: nothing larger is scheduled */
 	__u32 on_death;
 	__u64 persistence_ns; /* 0: no persistence */
@@ -169,11 +207,12 @@ struct fallback {
 	__u16 server[FALLBACK_SLOTS + 3];
 };
 
+/* Addresses and masks of a rule are of 128 bits: an IPv4 prefix is one of ::ffff:0:0/96. */
 struct rule {
-	__be32 source;
-	__be32 source_mask;
-	__be32 destination;
-	__be32 destination_mask;
+	__u8 source[16];
+	__u8 source_mask[16];
+	__u8 destination[16];
+	__u8 destination_mask[16];
 	__u16 source_port_first;
 	__u16 source_port_last;
 	__u16 destination_port_first;
@@ -183,6 +222,8 @@ struct rule {
 	__u16 box;
 	__u8 ip_proto;
 	__u8 dscp;
+	__u8 family; /* ANY_FAMILY, 4, 6 */
+	__u8 reserved[7];
 };
 
 struct ruleset {
@@ -200,7 +241,7 @@ struct live {
 	__u32 abi_version;
 	__u32 netns; /* inode number of the network namespace the legs are in */
 	__u32 resize_phase;
-	__u32 reserved;
+	__u32 samples; /* that were taken so far */
 };
 
 struct local_key {
@@ -251,7 +292,7 @@ struct connection {
 	__u64 created_ns;
 	__u64 packets[DIRECTIONS];
 	__u64 bytes[DIRECTIONS];
-	__u8 persistence_prefix;
+	__u8 persistence_prefix; /* of 128 bits */
 	__u8 reserved[23];
 };
 
@@ -288,6 +329,100 @@ struct locality {
 	__u32 count;
 	__u16 server[LOCALITY_SET];
 	__u32 reserved;
+};
+
+/* Where the connection of a fragmented datagram is, and where its fragments go. Its key: see fragment.h. */
+struct fragment {
+	__u64 seen_ns;
+	__u64 word; /* of the entry; 0: there is none, all go to `hop` */
+	__u32 slot;
+	__u8 table;
+	__u8 from_low; /* of the connection's key */
+	__u16 hop;
+	__u16 service;
+	__u16 server;
+	__u32 reserved;
+};
+
+/* The oldest live connection of two addresses in a zone. */
+struct pair_key {
+	__u8 low[16];
+	__u8 high[16];
+	__u32 zone;
+};
+
+struct pair {
+	__u64 word;
+	__u32 slot;
+	__u32 table;
+};
+
+/* A response that came from another real server than its connection's requests go to. */
+struct sample {
+	__u64 when_ns;
+	struct connection_key key;
+	__u16 expected; /* boxes */
+	__u16 came_from;
+	__u8 from_low; /* the response's sender */
+	__u8 reserved[3];
+};
+
+/* What chose the real server of a packet. */
+enum chosen_by {
+	CHOSEN_NOT,
+	CHOSEN_BEFORE,	  /* by the connection */
+	CHOSEN_SCHEDULED, /* by the scheduler */
+	CHOSEN_TEMPLATE,  /* by a persistence template */
+	CHOSEN_RELATED,	  /* by another connection of the same addresses */
+	CHOSEN_FRAGMENT,  /* by an earlier fragment of the datagram */
+	CHOSEN_RENDEZVOUS,
+	CHOSEN_ADDRESS, /* it is the destination */
+};
+
+/* What an explaining program found about one frame: written by it only. */
+struct record {
+	struct connection_key key;
+	__u64 source_target;
+	__u64 target;
+	__u64 hash;
+	__u64 word; /* of the connection; 0: none was found */
+	__u32 slot;
+	__u32 ifindex; /* it leaves by */
+	__u32 reason;
+	__u32 rule; /* position + 1 of the one that matched, in the live half */
+	__u32 pair_slot; /* of the rendezvous table */
+	__u16 service;
+	__u16 server;
+	__u16 forward_hop;
+	__u16 last_hop;
+	__u16 source_hop;
+	__u16 length;
+	__u8 table;
+	__u8 leg;
+	__u8 ip_proto;
+	__u8 signals;
+	__u8 from_low;
+	__u8 opening;
+	__u8 related;
+	__u8 fragment; /* enum fragment_kind */
+	__u8 chosen_by;
+	__u8 ended; /* 1: the connection that was found is over */
+	__u8 reserved[6];
+};
+
+/* A captured frame: as it came in, or as it goes out. */
+struct captured {
+	__u64 when_ns; /* CLOCK_MONOTONIC */
+	__u32 length;
+	__u32 snapped; /* bytes of `data` */
+	__u32 reason;
+	__u32 ifindex;
+	__u16 leg;
+	__u16 tci; /* of a tag that is not in the bytes */
+	__be16 tag_protocol; /* 0: there is none */
+	__u8 out;
+	__u8 entry; /* enum entry */
+	__u8 data[SNAP_LENGTH];
 };
 
 struct name {

@@ -37,6 +37,15 @@ enum leg_flag {
 	LEG_XDP_TRANSMIT = 1, /* XDP frames may leave through it: proved by a test frame */
 	LEG_UP = 2,
 	LEG_MORE_MACS = 4, /* own_macs has addresses beside the leg's own */
+	LEG_NEIGHBOUR = 8, /* reply_to = "neighbour" */
+	LEG_STRICT = 16,   /* no hop is learned here */
+	LEG_CAPTURE = 32,  /* its frames go to the map captures as well */
+};
+
+/* What the director knows of a hop that is no real server's. */
+enum hop_flag {
+	HOP_GATEWAY = 1,   /* one of the leg's gateways */
+	HOP_NEIGHBOUR = 2, /* the kernel has its address and MAC */
 };
 
 enum service_flag {
@@ -47,6 +56,7 @@ enum service_flag {
 	SERVICE_HASH_FALLBACK = 16,    /* BY_SOURCE: further slots if this one's server takes none (LVS: sh-fallback) */
 	SERVICE_ONE_PACKET = 32,       /* each UDP packet is scheduled by itself, and not remembered (LVS: ops) */
 	SERVICE_EXPIRE_QUIESCENT = 64, /* a template of a server of weight 0 binds nobody */
+	SERVICE_RELATED = 128,	       /* related = "address-pair" */
 };
 
 enum ruleset_flag {
@@ -57,6 +67,7 @@ enum ruleset_flag {
 	RULESET_EXPIRE_GONE = 16, /* a connection of a removed server ends at its next packet */
 	RULESET_STRICT_SCTP = 32, /* SCTP without an entry is dropped, unless it opens an association */
 	RULESET_DEATHS = 64,	  /* there are dead servers */
+	RULESET_RELATED = 128,	  /* a service is related = "address-pair": pairs of addresses are noted */
 };
 
 enum server_flag {
@@ -64,6 +75,9 @@ enum server_flag {
 	SERVER_RETIRED = 2,
 	SERVER_DEAD = 4, /* its connections go the way of its service's on_death */
 };
+
+/* What a packet is of its datagram. */
+enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 
 /* What a service's on_death says of the connections of a dead server. */
 enum on_death { DEATH_KEEP, DEATH_REBALANCE, DEATH_RESET, DEATH_DROP, DEATH_BYPASS };

@@ -63,6 +63,21 @@ ARRAY_MAP(legs, struct leg, MAX_LEGS);
 /* ifindex -> leg id + 1, 0: none; for interfaces of an index below SMALL_IFINDEX. Director writes; packets read. */
 ARRAY_MAP(leg_by_ifindex, __u32, SMALL_IFINDEX);
 
+/* (ifindex, VLANs) -> leg id, for tagged legs. Director writes; packets with a tag read. */
+HASH_MAP(vlan_legs, struct vlan_leg, __u32, MAX_LEGS);
+
+/* (leg, address) -> hop id: neighbours that the kernel knows, on legs that reply to the neighbour or are strict. */
+HASH_MAP(neighbour_hops, struct neighbour_key, __u32, MAX_NEIGHBOURS);
+
+/* (leg, prefix) -> 1: the subnets of legs that reply to the neighbour. Director writes; read when a last hop is chosen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct link_key);
+	__type(value, __u8);
+	__uint(max_entries, MAX_LOCAL);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} on_link SEC(".maps");
+
 /* ifindex -> leg id, for all. Director writes; packets of interfaces with a large index read. */
 HASH_MAP(leg_index, __u32, __u32, MAX_LEGS);
 
@@ -133,6 +148,34 @@ struct {
 	__type(value, struct locality);
 	__uint(max_entries, MAX_LOCALITIES);
 } localities SEC(".maps");
+
+/* Datagram -> where its fragments go. Packets write with a first fragment, and with a later one that came before it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct connection_key);
+	__type(value, struct fragment);
+	__uint(max_entries, MAX_FRAGMENTS);
+} fragments SEC(".maps");
+
+/* (zone, addresses) -> their oldest live connection. Packets write on new connections while a service is related. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct pair_key);
+	__type(value, struct pair);
+	__uint(max_entries, MAX_PAIRS);
+} pairs SEC(".maps");
+
+/* live.samples % SAMPLES -> the newest asymmetric responses. Packets write, director reads. */
+ARRAY_MAP(samples, struct sample, SAMPLES);
+
+/* 0 -> what the explaining program found. Only that one writes; the director reads after each run. */
+ARRAY_MAP(record, struct record, 1);
+
+/* Frames of legs with LEG_CAPTURE. Packets write, `lasthop capture` reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4194304);
+} captures SEC(".maps");
 
 /* ifindex -> XDP frames handed over. The tracepoint program writes; director reads. */
 HASH_MAP(xdp_sent, __u32, struct xdp_sent, 1024);

@@ -33,5 +33,7 @@ enum state {
 	STATE_SCTP_SHUTDOWN_ACK_SENT,
 	STATE_SCTP_REJECTED,
 	STATE_SCTP_CLOSED,
+	/* of lasthop's own again: protocols without a state */
+	STATE_OTHER,
 	STATE_COUNT,
 };
