@@ -34,10 +34,10 @@ enum limits {
 	MAX_FRAGMENTS = 65536, /* datagrams of which a fragment came in the last 30 s */
 	MAX_PAIRS = 131072,    /* of addresses, with related = "address-pair" */
 	MAX_NEIGHBOURS = 65536,
-	MAX_TAGS = 2, /* VLAN tags of a frame */
-	SAMPLES = 64, /* asymmetric responses that are remembered */
+	MAX_TAGS = 2,	    /* VLAN tags of a frame */
+	SAMPLES = 64,	    /* asymmetric responses that are remembered */
 	SNAP_LENGTH = 1984, /* bytes of a frame that are captured */
-	WAYS = 16, /* of a bucket of the connection table */
+	WAYS = 16,	    /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
 
@@ -150,10 +150,10 @@ struct service {
 	__u32 first_turn;   /* in `listed`: the slots of BY_TURN */
 	__u16 server_count;
 	__u16 turn_count;
-	__u16 fallback_count; /* FALLBACK_SLOTS, or 0 when no server is usable */
+	__u16 fallback_count;	  /* FALLBACK_SLOTS, or 0 when no server is usable */
 	__u8 persistence_prefix;  /* of IPv4, as of all 128 bits: 96 and more */
 	__u8 persistence_prefix6; /* of IPv6 */
-	__u32 mtu; /* the smallest of its real servers' legs: nothing larger is scheduled */
+	__u32 mtu;		  /* the smallest of its real servers' legs: nothing larger is scheduled */
 	__u32 on_death;
 	__u64 persistence_ns; /* 0: no persistence */
 };
@@ -241,7 +241,7 @@ struct live {
 	__u32 abi_version;
 	__u32 netns; /* inode number of the network namespace the legs are in */
 	__u32 resize_phase;
-	__u32 samples; /* that were taken so far */
+	__u32 reserved;
 };
 
 struct local_key {
@@ -308,7 +308,8 @@ struct table {
 	__u32 live_changes;
 	__u64 connections; /* for how many the table was made: the director's note */
 	__u64 next_connections;
-	__u64 more[3];
+	__u32 samples; /* of asymmetric responses that were taken so far */
+	__u32 more[5];
 };
 
 struct template_key {
@@ -331,20 +332,19 @@ struct locality {
 	__u32 reserved;
 };
 
-/* Where the connection of a fragmented datagram is, and where its fragments go. Its key: see fragment.h. */
+/* A datagram of which a fragment was seen: what makes the key of its connection whole, and where its fragments go. */
 struct fragment {
 	__u64 seen_ns;
-	__u64 word; /* of the entry; 0: there is none, all go to `hop` */
-	__u32 slot;
-	__u8 table;
-	__u8 from_low; /* of the connection's key */
+	__be16 low_port; /* 0 both, while the first fragment was not seen */
+	__be16 high_port;
 	__u16 hop;
 	__u16 service;
 	__u16 server;
-	__u32 reserved;
+	__u8 ip_proto;
+	__u8 reserved[5];
 };
 
-/* The oldest live connection of two addresses in a zone. */
+/* The oldest live connection of two addresses in a zone: what makes its key whole. */
 struct pair_key {
 	__u8 low[16];
 	__u8 high[16];
@@ -352,9 +352,10 @@ struct pair_key {
 };
 
 struct pair {
-	__u64 word;
-	__u32 slot;
-	__u32 table;
+	__be16 low_port;
+	__be16 high_port;
+	__u8 ip_proto;
+	__u8 reserved[3];
 };
 
 /* A response that came from another real server than its connection's requests go to. */
@@ -389,7 +390,7 @@ struct record {
 	__u32 slot;
 	__u32 ifindex; /* it leaves by */
 	__u32 reason;
-	__u32 rule; /* position + 1 of the one that matched, in the live half */
+	__u32 rule;	 /* position + 1 of the one that matched, in the live half */
 	__u32 pair_slot; /* of the rendezvous table */
 	__u16 service;
 	__u16 server;
@@ -418,7 +419,7 @@ struct captured {
 	__u32 reason;
 	__u32 ifindex;
 	__u16 leg;
-	__u16 tci; /* of a tag that is not in the bytes */
+	__u16 tci;	     /* of a tag that is not in the bytes */
 	__be16 tag_protocol; /* 0: there is none */
 	__u8 out;
 	__u8 entry; /* enum entry */

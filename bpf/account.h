@@ -9,7 +9,7 @@
 
 static __always_inline struct account *account_of(__u32 service, __u32 server)
 {
-	return service == SERVICE_NONE ? NULL : bpf_map_lookup_elem(&accounts, &server);
+	return dry_run || service == SERVICE_NONE ? NULL : bpf_map_lookup_elem(&accounts, &server);
 }
 
 /* A connection was given to a real server. */

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "death.h"
+#include "ethernet.h"
+#include "ip.h"
 
 /* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
 static __always_inline void end(const struct packet *p, const struct connection *connection,
@@ -34,6 +36,52 @@ static __noinline __u32 follow_first(struct packet *p)
 	return reason == CONNECTION_GONE ? DROP_CONTENDED : reason;
 }
 
+/* Where the other fragments of its datagram went, although there is no connection any more or never was. */
+static __noinline __u32 forward_fragment(struct packet *p)
+{
+	const struct fragment *note = note_of(p);
+	__u32 reason;
+
+	if (!note)
+		return CONNECTION_GONE;
+	note_choice(p, CHOSEN_FRAGMENT);
+	reason = way_to(p, note->hop);
+	if (reason)
+		return reason;
+	account_packet(note->service, note->server, p->segments, p->length);
+	return FORWARDED_FRAGMENT;
+}
+
+/* Go by the connection that was found: a reason, or CONNECTION_GONE if the packet has none now. */
+static __always_inline __u32 forward_found(struct packet *p, struct connection *connection,
+					   const struct ruleset *ruleset)
+{
+	__u32 reason;
+
+	if (unlikely(over(p, connection, ruleset))) {
+		note_found(p, 1);
+		/* XDP changes nothing before it knows that it can forward. */
+		if (p->entry == ENTRY_XDP)
+			return KERNEL_TC;
+		end(p, connection, ruleset);
+		return CONNECTION_GONE;
+	}
+	note_found(p, 0);
+	note_choice(p, CHOSEN_BEFORE);
+	if (unlikely(ruleset->flags & RULESET_DEATHS)) {
+		reason = after_death(p);
+		if (reason == TO_BE_MOVED) {
+			if (p->entry == ENTRY_XDP)
+				return KERNEL_TC;
+			move_on(p);
+			return CONNECTION_GONE;
+		}
+		if (reason != NOT_DEAD)
+			return reason;
+	}
+	return forward_known(p, connection);
+}
+
 /*
  * What to do with a packet that was parsed: returns the reason that is counted; for a forwarded packet p->out is set.
  * Verified on its own, for tc and XDP alike: it touches no byte of the frame.
@@ -42,7 +90,7 @@ __noinline __u32 decide(struct packet *p)
 {
 	struct connection *connection;
 	struct ruleset *ruleset;
-	__u32 half, reason;
+	__u32 half, reason = CONNECTION_GONE;
 
 	if (!p)
 		return KERNEL_NO_LEG;
@@ -50,44 +98,30 @@ __noinline __u32 decide(struct packet *p)
 	ruleset = bpf_map_lookup_elem(&rulesets, &half);
 	if (!ruleset)
 		return KERNEL_NO_LEG;
+	if (unlikely(p->fragment == FRAGMENT_LATER))
+		adopt_first(p);
 	connection = find_connection(p);
-	if (connection && unlikely(over(p, connection, ruleset))) {
-		/* XDP changes nothing before it knows that it can forward. */
-		if (p->entry == ENTRY_XDP)
-			return KERNEL_TC;
-		end(p, connection, ruleset);
-		connection = NULL;
-	}
-	if (connection && unlikely(ruleset->flags & RULESET_DEATHS)) {
-		reason = after_death(p);
-		if (reason == TO_BE_MOVED) {
-			if (p->entry == ENTRY_XDP)
-				return KERNEL_TC;
-			move_on(p);
-			connection = NULL;
-		} else if (reason != NOT_DEAD) {
-			return reason;
-		}
-	}
-	if (likely(connection)) {
-		reason = forward_known(p, connection);
-		if (likely(reason != CONNECTION_GONE))
+	if (likely(connection))
+		reason = forward_found(p, connection, ruleset);
+	if (likely(reason != CONNECTION_GONE))
+		return reason;
+	if (unlikely(p->fragment == FRAGMENT_LATER && !p->related)) {
+		reason = forward_fragment(p);
+		if (reason != CONNECTION_GONE)
 			return reason;
 	}
 	reason = forward_unknown(p);
 	return likely(reason != FIRST_ELSEWHERE) ? reason : follow_first(p);
 }
 
-static __always_inline void rewrite(const struct packet *p, struct ethhdr *eth)
+/* Whether the fragments that follow need to be told how this one went. A later one that followed tells nothing new. */
+static __always_inline bool worth_a_note(const struct packet *p, __u32 reason)
 {
-	*(__u32 *)eth->h_dest = (__u32)p->out.target;
-	*(__u16 *)(eth->h_dest + 4) = (__u16)(p->out.target >> 32);
-	*(__u32 *)eth->h_source = (__u32)p->out.mac;
-	*(__u16 *)(eth->h_source + 4) = (__u16)(p->out.mac >> 32);
+	return p->fragment != FRAGMENT_NONE && !p->related && reason < KERNEL_FIRST && reason != FORWARDED_FRAGMENT;
 }
 
-/* Returns the reason that is counted; a forwarded frame has its new MAC addresses, and p->out says where it goes. */
-static __always_inline __u32 balance(struct packet *p, const struct frame *f, __u32 ifindex)
+/* Returns the reason that is counted; for a forwarded packet p->out says where it goes, but it is as it came still. */
+static __always_inline __u32 balance(struct packet *p, struct frame *f, __u32 ifindex, void *context, enum entry entry)
 {
 	__u32 zero = 0, reason;
 	struct live *state;
@@ -98,7 +132,8 @@ static __always_inline __u32 balance(struct packet *p, const struct frame *f, __
 	reason = find_leg(p, f, ifindex);
 	if (reason)
 		return reason;
-	reason = parse_ipv4(p, f);
+	p->length -= (__u32)(f->ip - (void *)(f->eth + 1));
+	reason = entry == ENTRY_TC ? parse_skb(p, f, context) : parse_xdp(p, f, context);
 	if (reason)
 		return reason;
 	state = bpf_map_lookup_elem(&live, &zero);
@@ -107,7 +142,7 @@ static __always_inline __u32 balance(struct packet *p, const struct frame *f, __
 	p->half = READ_ONCE(state->half) & 1;
 	p->now_ns = bpf_ktime_get_coarse_ns();
 	reason = decide(p);
-	if (likely(reason < KERNEL_FIRST && reason != FORWARDED_RESET))
-		rewrite(p, f->eth);
+	if (unlikely(worth_a_note(p, reason)))
+		note_fragment(p);
 	return reason;
 }

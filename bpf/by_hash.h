@@ -154,5 +154,17 @@ static __noinline __u32 choose_by_pair(__u32 half, const struct service *service
 /* The source port where the protocol has ports. */
 static __always_inline __u32 port_of(const struct packet *p)
 {
-	return p->ip_proto == IPPROTO_ICMP ? 0 : ntohs(p->source_port);
+	bool has = p->ip_proto == IPPROTO_TCP || p->ip_proto == IPPROTO_UDP || p->ip_proto == IPPROTO_SCTP;
+
+	return has ? ntohs(source_port_of(p)) : 0;
+}
+
+/* The number that LVS hashes of an address: of IPv6 its four words, folded (addr_fold in ip_vs_sh.c). */
+static __always_inline __u32 folded(const __u8 *address)
+{
+	const __u32 *words = (const __u32 *)address;
+
+	if (!(words[0] | words[1]) && words[2] == htonl(0xffff))
+		return ntohl(words[3]);
+	return ntohl(words[0] ^ words[1] ^ words[2] ^ words[3]);
 }

@@ -57,7 +57,7 @@ static __noinline struct locality *locality_of(const struct packet *p)
 {
 	struct template_key key = { .service = p->choice.service };
 
-	store_v4(key.client, p->destination);
+	copy_address(key.client, destination_of(p));
 	return bpf_map_lookup_elem(&localities, &key);
 }
 
@@ -69,7 +69,8 @@ static __noinline __u32 local_server(const struct packet *p, const struct servic
 	scan.locality = locality_of(p);
 	if (!scan.locality || p->now_ns > scan.locality->used_ns + LOCALITY_NS)
 		return SERVER_NONE;
-	scan.locality->used_ns = p->now_ns;
+	if (!dry_run)
+		scan.locality->used_ns = p->now_ns;
 	bpf_loop(service->server_count, compare_local, &scan, 0);
 	return scan.active > scan.weight && scan.idle ? SERVER_NONE : scan.best;
 }
@@ -106,7 +107,7 @@ static __noinline int remember_local(const struct packet *p, const struct servic
 
 	fresh.server[0] = server;
 	if (!known) {
-		store_v4(key.client, p->destination);
+		copy_address(key.client, destination_of(p));
 		bpf_map_update_elem(&localities, &key, &fresh, BPF_ANY);
 		return 0;
 	}
@@ -129,12 +130,12 @@ static __always_inline __u32 choose_by_locality(const struct packet *p, const st
 	__u32 server = local_server(p, service);
 
 	if (server != SERVER_NONE) {
-		if (service->choice == BY_LOCALITY_SET)
+		if (service->choice == BY_LOCALITY_SET && !dry_run)
 			shrink(p, service);
 		return server;
 	}
 	server = choose_by_load(p->half, service);
-	if (server != SERVER_NONE)
+	if (server != SERVER_NONE && !dry_run)
 		remember_local(p, service, server);
 	return server;
 }

@@ -3,12 +3,15 @@
 #pragma once
 
 #include "maps.h"
+#include "settings.h"
 
 static __always_inline void count_by(__u32 reason, __u64 by)
 {
 	__u32 zero = 0;
 	struct counters *counters = bpf_map_lookup_elem(&reasons, &zero);
 
+	if (dry_run)
+		return;
 	OPAQUE(reason);
 	if (likely(counters) && reason < REASONS)
 		counters->value[reason] += by;

@@ -6,9 +6,10 @@
  */
 #pragma once
 
-#include "hop.h"
+#include "fragment.h"
+#include "related.h"
+#include "sample.h"
 #include "schedule.h"
-#include "table.h"
 
 /* Whether the frame can go to a hop: 0 and the way out, or the reason why not. */
 static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
@@ -34,6 +35,9 @@ static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
 	p->out.target = target;
 	p->out.mac = (__u64)(*(const __u32 *)out->mac) | (__u64)(*(const __u16 *)(out->mac + 4)) << 32;
 	p->out.ifindex = out->ifindex;
+	p->out.hop = hop_id;
+	p->out.tags = !!out->tags[0].protocol;
+	p->out.capture = !!(out->flags & LEG_CAPTURE);
 	return 0;
 }
 
@@ -46,14 +50,13 @@ static __noinline void follow_last_hop(const struct packet *p, struct connection
 	__u32 id;
 	struct hop *hop;
 
-	if (p->signals & SIGNAL_RESET)
+	if (p->signals & SIGNAL_RESET || dry_run)
 		return;
-	id = source_hop(p);
+	id = source_hop(p, EVENT_HOP_MOVE_DENIED);
 	hop = hop_by_id(id);
-	if (!id || !hop) {
-		count(EVENT_HOPS_FULL);
+	/* With reply_to = "neighbour" that is often the one it has, whoever sent the frame. */
+	if (!id || !hop || id == READ_ONCE(connection->last_hop))
 		return;
-	}
 	if (connection->service != SERVICE_NONE && serves(p->half, connection->service, hop->box)) {
 		count(EVENT_HOP_MOVE_DENIED);
 		return;
@@ -73,7 +76,7 @@ static __always_inline void check_source(const struct packet *p, struct connecti
 	if (direction == REQUEST)
 		follow_last_hop(p, connection);
 	else
-		count(EVENT_ASYMMETRIC);
+		suspect(p, connection);
 }
 
 /* Not reasons, but that the table changed meanwhile: the connection ended, or another CPU made it. */
@@ -96,6 +99,10 @@ static __always_inline __u32 forward_known(struct packet *p, struct connection *
 		return reason;
 	if (unlikely(p->related))
 		return FORWARDED_RELATED;
+	if (unlikely(p->fragment == FRAGMENT_LATER)) {
+		track(p, connection, direction);
+		return FORWARDED_FRAGMENT;
+	}
 	check_source(p, connection, direction);
 	track(p, connection, direction);
 	return direction == REQUEST ? FORWARDED_REQUEST : FORWARDED_RESPONSE;
@@ -115,6 +122,43 @@ static __always_inline bool to_be_scheduled(const struct packet *p)
 	return 0;
 }
 
+/* A server of a service for a packet that is to be scheduled, or SERVER_NONE. */
+static __always_inline __u32 schedule_opening(struct packet *p, const struct service *service)
+{
+	__u32 server;
+
+	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
+		server = early_server(p);
+		note_choice(p, CHOSEN_FRAGMENT);
+		if (server != SERVER_NONE && usable(server_by_id(p->half, server)))
+			return server;
+	}
+	if (unlikely(service->flags & SERVICE_RELATED)) {
+		server = related_server(p);
+		note_choice(p, CHOSEN_RELATED);
+		if (server != SERVER_NONE)
+			return server;
+	}
+	note_choice(p, CHOSEN_SCHEDULED);
+	return service->persistence_ns ? schedule_persistent(p, service) : schedule(p, service);
+}
+
+/* A server of a service for a packet that is not to be scheduled, or SERVER_NONE. */
+static __always_inline __u32 place(struct packet *p, const struct service *service)
+{
+	note_choice(p, CHOSEN_RENDEZVOUS);
+	if (unlikely(p->fragment == FRAGMENT_LATER && !p->related && service->persistence_ns)) {
+		struct template_key key = {};
+		__u32 server;
+
+		template_key(&key, p->choice.service, source_of(p), p->choice.prefix);
+		server = bound_server(&key, p->now_ns);
+		if (server != SERVER_NONE && still_bound(server_by_id(p->half, server), service))
+			return server;
+	}
+	return choose_by_rendezvous(p, service);
+}
+
 /* Choose the server of a service for a packet: 0, or the reason why there is none. */
 __noinline __u32 assign(struct packet *p)
 {
@@ -131,24 +175,19 @@ __noinline __u32 assign(struct packet *p)
 		return KERNEL_TC;
 	if (p->segment_length > service->mtu)
 		return KERNEL_TOO_BIG;
-	p->choice.prefix = service->persistence_prefix;
+	p->choice.prefix = p->family == 4 ? service->persistence_prefix : service->persistence_prefix6;
 	if (unlikely(service->flags & SERVICE_ONE_PACKET && p->ip_proto == IPPROTO_UDP))
 		p->choice.flags |= CONNECTION_ONE_PACKET;
-	if (!to_be_scheduled(p))
-		p->choice.server = choose_by_rendezvous(p, service);
-	else if (service->persistence_ns)
-		p->choice.server = schedule_persistent(p, service);
-	else
-		p->choice.server = schedule(p, service);
+	p->choice.server = to_be_scheduled(p) ? schedule_opening(p, service) : place(p, service);
 	if (p->choice.server != SERVER_NONE)
 		return 0;
 	return service->flags & SERVICE_EMPTY_TO_KERNEL ? KERNEL_EMPTY : DROP_EMPTY;
 }
 
-/* Nothing to remember a connection by: an ICMP error, or what ends a connection. */
+/* Nothing to remember a connection by: an ICMP error, a later fragment, or what ends a connection. */
 static __always_inline bool stray(const struct packet *p)
 {
-	return p->related || p->signals & SIGNAL_RESET;
+	return p->related || p->signals & SIGNAL_RESET || p->fragment == FRAGMENT_LATER;
 }
 
 /* Remember the connection with its last hop. TABLE_FULL also where there is nothing to remember it by. */
@@ -158,11 +197,9 @@ static __always_inline __u32 remember(struct packet *p)
 
 	if (stray(p) || p->choice.flags & CONNECTION_ONE_PACKET)
 		return TABLE_FULL;
-	last_hop = source_hop(p);
-	if (!last_hop) {
-		count(EVENT_HOPS_FULL);
+	last_hop = source_hop(p, EVENT_HOP_DENIED);
+	if (!last_hop && !dry_run)
 		return TABLE_FULL;
-	}
 	p->choice.last_hop = last_hop;
 	return insert_connection(p);
 }
@@ -201,6 +238,15 @@ __noinline __u32 forward_stateless(struct packet *p)
 	return stray(p) ? FORWARDED_STRAY : FORWARDED_UNTRACKED;
 }
 
+/* Whether any service is related. */
+static __always_inline bool notes_pairs(const struct packet *p)
+{
+	__u32 half = p->half;
+	struct ruleset *ruleset = bpf_map_lookup_elem(&rulesets, &half);
+
+	return ruleset && ruleset->flags & RULESET_RELATED;
+}
+
 /* Send a packet without a connection to the server that was chosen, and remember the connection. */
 static __always_inline __u32 forward_new(struct packet *p)
 {
@@ -214,8 +260,11 @@ static __always_inline __u32 forward_new(struct packet *p)
 		return reason;
 	if (insertion == CONTENDED)
 		return FIRST_ELSEWHERE;
-	if (insertion == INSERTED)
+	if (insertion == INSERTED) {
+		if (unlikely(notes_pairs(p)))
+			note_pair(p);
 		return p->opening ? FORWARDED_OPENING : FORWARDED_MIDSTREAM;
+	}
 	if (p->choice.flags & CONNECTION_ONE_PACKET) {
 		account_connection(p->choice.service, p->choice.server);
 		account_packet(p->choice.service, p->choice.server, p->segments, p->length);
@@ -228,7 +277,7 @@ static __always_inline bool is_local(const struct packet *p)
 {
 	struct local_key key = { .prefix_length = 128 };
 
-	store_v4(key.address, p->destination);
+	copy_address(key.address, destination_of(p));
 	return bpf_map_lookup_elem(&local, &key) != NULL;
 }
 
@@ -238,7 +287,7 @@ static __always_inline __u32 addressed_server(const struct packet *p)
 	struct server_address key = { .zone = p->key.zone };
 	__u32 *id;
 
-	store_v4(key.address, p->destination);
+	copy_address(key.address, destination_of(p));
 	id = bpf_map_lookup_elem(&server_addrs, &key);
 	return id ? *id : SERVER_NONE;
 }
@@ -251,8 +300,8 @@ __noinline int match_address(struct packet *p, __u32 source_box)
 
 	if (!p)
 		return 0;
-	store_v4(key.address, p->destination);
-	key.port = p->destination_port;
+	copy_address(key.address, destination_of(p));
+	key.port = destination_port_of(p);
 	key.zone = p->key.zone;
 	key.ip_proto = p->ip_proto;
 	key.half = p->half;
@@ -274,7 +323,7 @@ static __always_inline bool too_late(const struct packet *p, const struct rulese
 		       : p->ip_proto == IPPROTO_SCTP ? RULESET_STRICT_SCTP
 						     : 0;
 
-	return ruleset->flags & strict && !p->opening && !p->related;
+	return ruleset->flags & strict && !p->opening && !p->related && p->fragment != FRAGMENT_LATER;
 }
 
 /* Choose for a packet whose service is known: 0, or the reason why it goes nowhere. */
@@ -311,6 +360,7 @@ __noinline __u32 classify(struct packet *p)
 	p->choice.server = addressed_server(p);
 	if (p->choice.server != SERVER_NONE) {
 		p->choice.service = SERVICE_NONE;
+		note_choice(p, CHOSEN_ADDRESS);
 		return 0;
 	}
 	if (!match_rules(p, ruleset->pass_count, ruleset->rule_count - ruleset->pass_count, source_box))
@@ -323,6 +373,8 @@ static __always_inline __u32 forward_unknown(struct packet *p)
 {
 	__u32 reason;
 
+	if (unlikely(p->fragment == FRAGMENT_LATER && !p->related))
+		count(EVENT_FRAGMENT_EARLY);
 	p->choice.flags &= CONNECTION_MOVED;
 	p->choice.prefix = 0;
 	reason = classify(p);

@@ -49,13 +49,21 @@ __noinline __u32 learn_hop(__u64 target)
 	__u32 id, *winner;
 	struct hop *hop;
 
-	if (!leg || READ_ONCE(leg->hops_learned) >= LEARNED_PER_LEG)
+	/* Who only explains says that it is the hop 0 that would be made. */
+	if (dry_run || !leg)
 		return 0;
+	if (READ_ONCE(leg->hops_learned) >= LEARNED_PER_LEG) {
+		count(EVENT_HOPS_FULL);
+		return 0;
+	}
 	id = take_hop_id();
 	hop = hop_by_id(id);
-	if (!id || !hop)
+	if (!id || !hop) {
+		count(EVENT_HOPS_FULL);
 		return 0;
+	}
 	hop->box = NO_BOX;
+	hop->flags = 0;
 	hop->moved = 0;
 	__builtin_memset(hop->address, 0, sizeof(hop->address));
 	WRITE_ONCE(hop->target, target);
@@ -70,10 +78,59 @@ __noinline __u32 learn_hop(__u64 target)
 	return winner ? *winner : 0;
 }
 
-/* The hop a frame came from, made if it must be. 0 if there is no room for it. */
-static __always_inline __u32 source_hop(const struct packet *p)
+/* The hop of a neighbour by its address, 0 if the kernel does not know it. */
+static __always_inline __u32 neighbour_hop(__u32 leg_id, const __u8 *address)
 {
-	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p);
+	struct neighbour_key key = { .leg = leg_id };
+	__u32 *id;
 
+	copy_address(key.address, address);
+	id = bpf_map_lookup_elem(&neighbour_hops, &key);
+	return id ? *id : 0;
+}
+
+/* Whether an address is in a subnet of a leg. */
+static __always_inline bool is_on_link(__u32 leg_id, const __u8 *address)
+{
+	struct link_key key = { .prefix_length = 160, .leg = leg_id };
+
+	copy_address(key.address, address);
+	return bpf_map_lookup_elem(&on_link, &key) != NULL;
+}
+
+/*
+ * Whom to answer on a leg that replies to the neighbour, 0: who sent the frame. A router may send from another MAC address
+ * than it wants to be answered at (HSRP, VRRP, vPC); a host on the link is answered directly.
+ */
+static __noinline __u32 neighbour_to_answer(const struct packet *p, const struct leg *leg)
+{
+	__u32 known = neighbour_hop(p->leg_id, source_of(p));
+
+	if (known || is_on_link(p->leg_id, source_of(p)))
+		return known;
+	return leg->gateway_hop;
+}
+
+/*
+ * The hop that responses to the sender of a packet go to, made if it must be; `denied` is counted where a strict leg does
+ * not learn it. 0 if there is none.
+ */
+static __noinline __u32 source_hop(const struct packet *p, __u32 denied)
+{
+	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p), answer;
+	struct leg *leg = leg_by_id(p->leg_id);
+	struct hop *hop = hop_by_id(id);
+
+	if (!leg)
+		return 0;
+	if (leg->flags & LEG_NEIGHBOUR && !(id && hop && (hop->box || hop->flags & HOP_GATEWAY))) {
+		answer = neighbour_to_answer(p, leg);
+		if (answer)
+			return answer;
+	}
+	if (leg->flags & LEG_STRICT && !(id && hop && (hop->box || hop->flags))) {
+		count(denied);
+		return 0;
+	}
 	return likely(id) ? id : learn_hop(p->source_target);
 }

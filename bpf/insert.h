@@ -102,6 +102,8 @@ static __always_inline enum insertion insert_connection(struct packet *p)
 		count(EVENT_QUOTA);
 		return TABLE_FULL;
 	}
+	if (dry_run)
+		return INSERTED;
 	mine = claim_slot(&claim, which);
 	if (unlikely(claim.overflow))
 		p->choice.flags |= CONNECTION_OVERFLOW;

@@ -9,6 +9,7 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/types.h>
 #include <linux/udp.h>
@@ -76,6 +77,10 @@ enum icmp_type {
 	ICMP_ECHO = 8,
 	ICMP_TIME_EXCEEDED = 11,
 	ICMP_PARAMETERPROB = 12,
+	ICMP_TIMESTAMP = 13, /* from here on: asked by odd numbers, answered by even ones */
+	ICMP_ADDRESSREPLY = 18,
+	ICMPV6_ECHO = 128,
+	ICMPV6_ECHOREPLY = 129,
 };
 
 /* linux/sctp.h is about sockets; this is RFC 9260 sections 3.1 and 3.2. */
@@ -104,6 +109,10 @@ enum sctp_chunk_type {
 	SCTP_COOKIE_ACK = 11,
 	SCTP_SHUTDOWN_COMPLETE = 14,
 };
+
+/* Extension headers of IPv6 that linux/in6.h does not name: IANA's registry. */
+#define IPPROTO_HIP 139
+#define IPPROTO_SHIM6 140
 
 /* The size of a GSO frame's segments where it is a list of packets: linux/skbuff.h inside the kernel. */
 #define GSO_BY_FRAGS 0xffff
@@ -142,4 +151,14 @@ static long (*const bpf_l4_csum_replace)(struct __sk_buff *skb, __u32 offset, __
 					 __u64 flags) = (void *)BPF_FUNC_l4_csum_replace;
 static __s64 (*const bpf_csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size,
 				    __u32 seed) = (void *)BPF_FUNC_csum_diff;
+static long (*const bpf_xdp_load_bytes)(struct xdp_md *context, __u32 offset, void *to,
+					__u32 length) = (void *)BPF_FUNC_xdp_load_bytes;
+static long (*const bpf_xdp_adjust_head)(struct xdp_md *context, int by) = (void *)BPF_FUNC_xdp_adjust_head;
+static long (*const bpf_skb_vlan_push)(struct __sk_buff *skb, __be16 protocol,
+				       __u16 tci) = (void *)BPF_FUNC_skb_vlan_push;
+static long (*const bpf_skb_vlan_pop)(struct __sk_buff *skb) = (void *)BPF_FUNC_skb_vlan_pop;
+static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)BPF_FUNC_ringbuf_reserve;
+static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_submit;
+static void (*const bpf_ringbuf_discard)(void *data, __u64 flags) = (void *)BPF_FUNC_ringbuf_discard;
+static __u64 (*const bpf_ktime_get_ns)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u64 (*const bpf_xdp_get_buff_len)(struct xdp_md *context) = (void *)BPF_FUNC_xdp_get_buff_len;

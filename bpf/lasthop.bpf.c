@@ -10,8 +10,12 @@
  *   lh_xmit, lh_xdp_err   what became of redirected XDP frames, from the kernel's tracepoints
  */
 #include "balance.h"
+#include "capture.h"
+#include "ip.h"
+#include "leave.h"
 #include "migrate.h"
 #include "reset.h"
+#include "scratch.h"
 #include "transmit.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -30,6 +34,10 @@ const struct {
 	enum service_flag service_flag;
 	enum ruleset_flag ruleset_flag;
 	enum server_flag server_flag;
+	enum hop_flag hop_flag;
+	enum fragment_kind fragment_kind;
+	enum chosen_by chosen_by;
+	enum entry entry;
 	enum on_death on_death;
 	enum template_flag template_flag;
 	enum rule_value rule_value;
@@ -40,6 +48,7 @@ const struct {
 	struct repair repair;
 	struct table table;
 	struct probe_frame probe_frame;
+	struct captured captured;
 } abi SEC(".rodata") = {};
 
 /*
@@ -52,62 +61,100 @@ static __noinline __u32 listed_chunk(struct __sk_buff *skb)
 	__u32 offset;
 
 	bpf_skb_load_bytes(skb, ETH_HLEN, &version_and_length, 1);
-	offset = ETH_HLEN + (version_and_length & 15) * 4 + sizeof(struct sctphdr);
-	bpf_skb_load_bytes(skb, offset, &type, 1);
+	offset = version_and_length >> 4 == 6 ? sizeof(struct ipv6hdr) : (version_and_length & 15) * 4;
+	bpf_skb_load_bytes(skb, ETH_HLEN + offset + sizeof(struct sctphdr), &type, 1);
 	return type;
+}
+
+/* What follows from a decision about a frame: the program's verdict. */
+static __always_inline int act_on_skb(struct __sk_buff *skb, struct packet *p, struct frame *f, __u32 reason)
+{
+	if (unlikely(p->capture))
+		capture_skb(skb, p->leg_id, reason, 0);
+	/* A clone that is sent may meet this program on another leg before it returns: nothing is read from *p after that. */
+	if (unlikely(reason == FORWARDED_RESET)) {
+		reason = answer_reset(skb, p);
+		count(reason);
+		return reason == FORWARDED_RESET ? bpf_redirect(skb->ifindex, 0) : TC_ACT_SHOT;
+	}
+	if (likely(reason < KERNEL_FIRST))
+		reason = readdress_skb(skb, f, &p->out, reason);
+	count(reason);
+	if (unlikely(p->out.capture && reason < KERNEL_FIRST))
+		capture_skb(skb, target_leg(p->out.target), reason, 1);
+	if (reason < KERNEL_FIRST)
+		return bpf_redirect(p->out.ifindex, 0);
+	return reason < DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+static __always_inline int act_on_xdp(struct xdp_md *ctx, struct packet *p, struct frame *f, __u32 reason)
+{
+	if (unlikely(p->capture))
+		capture_xdp(ctx, p->leg_id, reason, 0);
+	if (likely(reason < KERNEL_FIRST))
+		reason = readdress_xdp(ctx, f, &p->out, reason);
+	count(reason);
+	if (unlikely(p->out.capture && reason < KERNEL_FIRST))
+		capture_xdp(ctx, target_leg(p->out.target), reason, 1);
+	return reason < KERNEL_FIRST ? bpf_redirect(p->out.ifindex, 0) : XDP_DROP;
 }
 
 SEC("tc")
 int lh_tc(struct __sk_buff *skb)
 {
-	struct packet p = { .entry = ENTRY_TC };
-	struct frame f;
+	struct packet *p = fresh_packet(ENTRY_TC);
+	struct frame f = {};
 	__u32 reason;
 	__u64 linear;
 
+	if (!p)
+		return TC_ACT_UNSPEC;
 	linear = (long)skb->data_end - (long)skb->data;
 	/* If the rest of the headers cannot be had from the buffer's fragments, the frame counts as truncated. */
 	if (linear < HEADERS_MAX && linear < skb->len) {
 		if (unlikely(skb->gso_size == GSO_BY_FRAGS))
-			p.signals = listed_chunk(skb);
+			p->signals = listed_chunk(skb);
 		else
 			bpf_skb_pull_data(skb, skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX);
 	}
 	f.eth = (void *)(long)skb->data;
 	f.end = (void *)(long)skb->data_end;
-	p.length = skb->len - ETH_HLEN;
-	p.segments = skb->gso_segs;
-	p.segment_length = skb->gso_size;
-	reason = skb->vlan_present ? KERNEL_VLAN : balance(&p, &f, skb->ifindex);
-	if (unlikely(reason == FORWARDED_RESET)) {
-		reason = answer_reset(skb, &p);
-		p.out.ifindex = skb->ifindex;
+	p->length = skb->len - ETH_HLEN;
+	p->segments = skb->gso_segs;
+	p->segment_length = skb->gso_size;
+	if (unlikely(skb->vlan_present)) {
+		f.stripped = 1;
+		note_tag(&f, skb->vlan_tci);
 	}
-	count(reason);
-	if (reason < KERNEL_FIRST)
-		return bpf_redirect(p.out.ifindex, 0);
-	return reason < DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+	reason = balance(p, &f, skb->ifindex, skb, ENTRY_TC);
+	if (dry_run) {
+		note_outcome(p, reason);
+		return TC_ACT_UNSPEC;
+	}
+	return act_on_skb(skb, p, &f, reason);
 }
 
 SEC("xdp.frags")
 int lh_xdp(struct xdp_md *ctx)
 {
-	struct packet p = { .entry = ENTRY_XDP };
-	struct frame f;
+	struct packet *p = fresh_packet(ENTRY_XDP);
+	struct frame f = {};
 	__u32 reason;
 
+	if (!p)
+		return XDP_PASS;
 	f.eth = (void *)(long)ctx->data;
 	f.end = (void *)(long)ctx->data_end;
-	p.length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
+	p->length = bpf_xdp_get_buff_len(ctx) - ETH_HLEN;
 	/* A frame in several buffers may find an egress driver that takes only one: tc knows no such limit. */
-	reason = p.length + ETH_HLEN > f.end - (void *)f.eth ? KERNEL_TC : balance(&p, &f, ctx->ingress_ifindex);
+	reason = p->length + ETH_HLEN > f.end - (void *)f.eth ? KERNEL_TC
+							      : balance(p, &f, ctx->ingress_ifindex, ctx, ENTRY_XDP);
 	/* What goes to the kernel meets the tc program first, which counts why. */
 	if (reason > KERNEL_FIRST && reason < DROP_FIRST) {
 		count(KERNEL_TC);
 		return XDP_PASS;
 	}
-	count(reason);
-	return reason < KERNEL_FIRST ? bpf_redirect(p.out.ifindex, 0) : XDP_DROP;
+	return act_on_xdp(ctx, p, &f, reason);
 }
 
 SEC("syscall")

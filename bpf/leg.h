@@ -3,7 +3,7 @@
 #pragma once
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
 
 static __always_inline struct leg *leg_by_id(__u32 id)
 {
@@ -51,16 +51,26 @@ static __always_inline __u32 leg_of_interface(__u32 ifindex)
 	return id ? *id : MAX_LEGS;
 }
 
+/* Id of the leg a VLAN of an interface is, or MAX_LEGS. */
+static __noinline __u32 leg_of_vlan(const struct frame *f, __u32 ifindex)
+{
+	struct vlan_leg key = { .ifindex = ifindex, .outer = f->vid[0], .inner = f->vid[1] };
+	__u32 *id = bpf_map_lookup_elem(&vlan_legs, &key);
+
+	return id ? *id : MAX_LEGS;
+}
+
 /* Find the leg and fill in leg, zone and where the frame came from. 0, or the reason for which the kernel gets it. */
 static __always_inline __u32 find_leg(struct packet *p, const struct frame *f, __u32 ifindex)
 {
 	struct leg *leg;
 
-	p->leg_id = leg_of_interface(ifindex);
+	p->leg_id = likely(!f->vid[0]) ? leg_of_interface(ifindex) : leg_of_vlan(f, ifindex);
 	leg = leg_by_id(p->leg_id);
 	if (!leg)
-		return KERNEL_NO_LEG;
+		return f->vid[0] ? KERNEL_VLAN : KERNEL_NO_LEG;
 	p->key.zone = leg->zone;
+	p->capture = !!(leg->flags & LEG_CAPTURE);
 	if (f->eth->h_dest[0] & 1)
 		return KERNEL_MULTICAST;
 	if (!own_mac(leg, f->eth->h_dest))

@@ -28,16 +28,28 @@ static __always_inline __u32 state_after(const struct packet *p, __u32 state, en
 {
 	if (p->ip_proto == IPPROTO_TCP)
 		return next_tcp_state(state, p->signals, direction, replied);
-	if (p->ip_proto == IPPROTO_UDP)
+	switch (p->ip_proto) {
+	case IPPROTO_UDP:
 		return STATE_UDP;
-	return p->ip_proto == IPPROTO_SCTP ? next_sctp_state(state, p->signals, direction, replied) : STATE_ICMP;
+	case IPPROTO_SCTP:
+		return next_sctp_state(state, p->signals, direction, replied);
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		return icmp_of(p->family, p->ip_proto) ? STATE_ICMP : STATE_OTHER;
+	default:
+		return STATE_OTHER;
+	}
 }
+
+#define MAY_BE_ASSURED                                                                                                 \
+	(1ULL << STATE_ESTABLISHED | 1ULL << STATE_SCTP_ESTABLISHED | 1ULL << STATE_UDP | 1ULL << STATE_ICMP |         \
+	 1ULL << STATE_OTHER)
 
 /* Both directions seen and, for TCP and SCTP, established; or one direction only, for a while. */
 static __always_inline bool becomes_assured(const struct packet *p, const struct connection *connection, __u32 state,
 					    bool replied)
 {
-	if (state != STATE_ESTABLISHED && state != STATE_SCTP_ESTABLISHED && state != STATE_UDP && state != STATE_ICMP)
+	if (!(MAY_BE_ASSURED >> (state & 63) & 1))
 		return 0;
 	return replied ||
 	       (connection->packets[REQUEST] >= ASSURED_PACKETS && p->now_ns > connection->created_ns + ASSURED_NS);
@@ -77,7 +89,10 @@ __noinline int count_change(struct connection *connection, __u32 service, __u32 
 /* State, flags, times and counts after a packet of a connection. */
 static __always_inline void track(const struct packet *p, struct connection *connection, enum direction direction)
 {
-	for (int i = 0; i < WORD_TRIES; i++) {
+	if (dry_run)
+		return;
+	/* A later fragment says nothing of its connection's state. */
+	for (int i = 0; i < WORD_TRIES && likely(p->fragment != FRAGMENT_LATER); i++) {
 		__u64 word = READ_ONCE(connection->word), changed;
 		__u32 flags = WORD_FLAGS(word), state = WORD_STATE(word), next, service, server;
 
@@ -110,7 +125,8 @@ static __always_inline bool reused(const struct packet *p, const struct ruleset 
 {
 	__u32 state = WORD_STATE(p->word);
 
-	if (likely(p->ip_proto == IPPROTO_UDP || !p->opening) || ruleset->flags & RULESET_NO_REUSE)
+	if (likely(!p->opening) || (p->ip_proto != IPPROTO_TCP && p->ip_proto != IPPROTO_SCTP) ||
+	    ruleset->flags & RULESET_NO_REUSE)
 		return 0;
 	return state == STATE_TIME_WAIT || state == STATE_CLOSE || state == STATE_SCTP_CLOSED ||
 	       (state == STATE_FIN_WAIT &&

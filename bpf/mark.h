@@ -2,8 +2,8 @@
 /* Mark rules and pass rules: the first that matches decides. */
 #pragma once
 
-#include "count.h"
-#include "parse.h"
+#include "packet.h"
+#include "record.h"
 
 struct rule_scan {
 	const struct packet *packet;
@@ -13,17 +13,39 @@ struct rule_scan {
 	bool found;
 };
 
+static __always_inline bool in_prefix(const __u8 *address, const __u8 *prefix, const __u8 *mask)
+{
+	const __u32 *a = (const __u32 *)address, *b = (const __u32 *)prefix, *m = (const __u32 *)mask;
+
+	return !(((a[0] & m[0]) ^ b[0]) | ((a[1] & m[1]) ^ b[1]) | ((a[2] & m[2]) ^ b[2]) | ((a[3] & m[3]) ^ b[3]));
+}
+
+/*
+ * Of a later fragment whose first was not seen nobody knows the ports. It rather goes through a firewall than past it: a pass
+ * rule with ports does not match, another rule does.
+ */
+static __always_inline bool ports_match(const struct rule *rule, const struct packet *p)
+{
+	__u32 source_port = ntohs(source_port_of(p)), destination_port = ntohs(destination_port_of(p));
+
+	if (unlikely(p->fragment == FRAGMENT_LATER))
+		return rule->service != SERVICE_NONE ||
+		       (!rule->source_port_first && rule->source_port_last == 0xffff && !rule->destination_port_first &&
+			rule->destination_port_last == 0xffff);
+	return source_port >= rule->source_port_first && source_port <= rule->source_port_last &&
+	       destination_port >= rule->destination_port_first && destination_port <= rule->destination_port_last;
+}
+
 static __always_inline bool rule_matches(const struct rule *rule, const struct packet *p, __u32 source_box)
 {
-	__u32 source_port = ntohs(p->source_port), destination_port = ntohs(p->destination_port);
-
-	if ((p->source & rule->source_mask) != rule->source ||
-	    (p->destination & rule->destination_mask) != rule->destination)
+	if (!in_prefix(source_of(p), rule->source, rule->source_mask) ||
+	    !in_prefix(destination_of(p), rule->destination, rule->destination_mask))
 		return 0;
 	if (rule->ip_proto != ANY_PROTOCOL && rule->ip_proto != p->ip_proto)
 		return 0;
-	if (source_port < rule->source_port_first || source_port > rule->source_port_last ||
-	    destination_port < rule->destination_port_first || destination_port > rule->destination_port_last)
+	if (rule->family != ANY_FAMILY && rule->family != p->family)
+		return 0;
+	if (!ports_match(rule, p))
 		return 0;
 	if (rule->leg != ANY_LEG && rule->leg != p->leg_id)
 		return 0;
@@ -36,7 +58,7 @@ struct box_scan {
 	__u32 half;
 	__u32 first;
 	__u32 box;
-	bool found;
+	__u32 found; /* result: the server, or SERVER_NONE */
 };
 
 static long compare_box(__u32 i, struct box_scan *scan)
@@ -50,25 +72,33 @@ static long compare_box(__u32 i, struct box_scan *scan)
 		return 1;
 	index = scan->half * MAX_SERVERS + *id;
 	server = bpf_map_lookup_elem(&servers, &index);
-	scan->found = server && server->box == scan->box;
-	return scan->found;
+	if (!server || server->box != scan->box)
+		return 0;
+	scan->found = *id;
+	return 1;
+}
+
+/* The real server of a service that a box is, or SERVER_NONE. */
+static __always_inline __u32 server_of_box(__u32 half, __u32 service_id, __u32 box)
+{
+	__u32 index = half * MAX_SERVICES + service_id;
+	struct service *service;
+	struct box_scan scan = { .half = half, .box = box, .found = SERVER_NONE };
+
+	if (box == NO_BOX || service_id >= MAX_SERVICES)
+		return SERVER_NONE;
+	service = bpf_map_lookup_elem(&services, &index);
+	if (!service)
+		return SERVER_NONE;
+	scan.first = service->first_server;
+	bpf_loop(service->server_count, compare_box, &scan, 0);
+	return scan.found;
 }
 
 /* Whether a box is a real server of a service: such a packet must not be scheduled by it. */
 static __always_inline bool serves(__u32 half, __u32 service_id, __u32 box)
 {
-	__u32 index = half * MAX_SERVICES + service_id;
-	struct service *service;
-	struct box_scan scan = { .half = half, .box = box };
-
-	if (box == NO_BOX || service_id >= MAX_SERVICES)
-		return 0;
-	service = bpf_map_lookup_elem(&services, &index);
-	if (!service)
-		return 0;
-	scan.first = service->first_server;
-	bpf_loop(service->server_count, compare_box, &scan, 0);
-	return scan.found;
+	return server_of_box(half, service_id, box) != SERVER_NONE;
 }
 
 static long try_rule(__u32 i, struct rule_scan *scan)
@@ -83,6 +113,7 @@ static long try_rule(__u32 i, struct rule_scan *scan)
 		return 0;
 	scan->service = rule->service;
 	scan->found = 1;
+	note_rule(scan->first + i);
 	return 1;
 }
 

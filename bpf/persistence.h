@@ -7,7 +7,17 @@
 #pragma once
 
 #include "count.h"
-#include "parse.h"
+#include "packet.h"
+
+/* One of the four words of a prefix' mask. */
+static __always_inline __be32 mask_word(__u32 prefix, __u32 word)
+{
+	__u32 before = word * 32;
+
+	if (prefix <= before)
+		return 0;
+	return htonl(prefix >= before + 32 ? ~0U : ~(~0U >> (prefix - before)));
+}
 
 static __always_inline void template_key(struct template_key *key, __u32 service, const __u8 *client, __u32 prefix)
 {
@@ -15,10 +25,10 @@ static __always_inline void template_key(struct template_key *key, __u32 service
 	__u32 *to = (__u32 *)key->client;
 
 	key->service = service;
-	to[0] = from[0];
-	to[1] = from[1];
-	to[2] = from[2];
-	to[3] = from[3] & htonl(prefix >= 32 ? ~0U : ~(~0U >> prefix));
+	to[0] = from[0] & mask_word(prefix, 0);
+	to[1] = from[1] & mask_word(prefix, 1);
+	to[2] = from[2] & mask_word(prefix, 2);
+	to[3] = from[3] & mask_word(prefix, 3);
 }
 
 static __always_inline void adjust_persistent(__u32 server, int by)
@@ -45,6 +55,8 @@ static __always_inline void leave_template(const struct connection_key *key, __u
 	struct template_key template_id = {};
 	struct template *template;
 
+	if (dry_run)
+		return;
 	template_key(&template_id, service, from_low ? key->low : key->high, prefix);
 	template = bpf_map_lookup_elem(&templates, &template_id);
 	if (template && children_of(template))
@@ -96,6 +108,8 @@ static __always_inline __u32 join_template(const struct template_key *key, __u32
 	struct template *template = bpf_map_lookup_elem(&templates, key);
 	__u32 bound;
 
+	if (dry_run)
+		return server;
 	if (!template)
 		return make_template(key, server, expires_ns);
 	__sync_fetch_and_add(&template->children, 1);

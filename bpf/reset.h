@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "parse.h"
+#include "packet.h"
 
 struct rst {
 	__u16 aligns;
@@ -109,8 +109,8 @@ static __always_inline long write_rst(struct __sk_buff *skb, struct rst *r)
  */
 static __noinline __u32 answer_reset(struct __sk_buff *skb, const struct packet *p)
 {
+	__u32 header, l4_length = p->l4_length;
 	struct rst packet, r;
-	__u32 header;
 
 	if (bpf_skb_load_bytes(skb, 0, &packet.eth, RST_LENGTH) || packet.ip.ihl * 4 != sizeof(packet.ip) ||
 	    bpf_skb_change_tail(skb, RST_LENGTH, 0))
@@ -122,6 +122,6 @@ static __noinline __u32 answer_reset(struct __sk_buff *skb, const struct packet 
 			bpf_clone_redirect(skb, p->out.ifindex, 0);
 	}
 	header = packet.tcp.doff * 4;
-	turn_round(&packet, p->l4_length > header ? p->l4_length - header : 0);
+	turn_round(&packet, l4_length > header ? l4_length - header : 0);
 	return write_rst(skb, &packet) ? DROP_DEAD : FORWARDED_RESET;
 }

@@ -118,7 +118,7 @@ static __always_inline void free_slot(__u32 which, __u32 slot)
 {
 	struct bucket *bucket = bucket_at(which, slot / WAYS);
 
-	if (bucket)
+	if (bucket && !dry_run)
 		__sync_lock_test_and_set(&bucket->tag[slot % WAYS], 0);
 }
 
@@ -131,6 +131,8 @@ __noinline int retire(__u32 which, __u32 slot, __u64 word)
 	struct connection *connection = connection_at(which, slot);
 	__u32 flags = WORD_FLAGS(word);
 
+	if (dry_run)
+		return 1;
 	if (!connection || !(flags & CONNECTION_LIVE) ||
 	    __sync_val_compare_and_swap(&connection->word, word, word & WORD_GENERATION) != word)
 		return 0;

@@ -39,7 +39,8 @@ static __noinline __u32 choose_by_turn(const struct packet *p, const struct serv
 	if (!load || !scan.count)
 		return SERVER_NONE;
 	if (service->choice == BY_TURN)
-		scan.turn = (__u32)(__sync_fetch_and_add(&load->turn, 1) % scan.count);
+		scan.turn =
+			(__u32)((dry_run ? READ_ONCE(load->turn) : __sync_fetch_and_add(&load->turn, 1)) % scan.count);
 	bpf_loop(scan.count, try_turn, &scan, 0);
 	return scan.chosen;
 }
@@ -61,9 +62,9 @@ static __always_inline __u32 schedule(const struct packet *p, const struct servi
 		return choose_of_two(p->half, service);
 	case BY_SOURCE:
 		return choose_by_hash(p->half, service,
-				      ntohl(p->source) + (service->flags & SERVICE_HASH_PORT ? port_of(p) : 0));
+				      folded(source_of(p)) + (service->flags & SERVICE_HASH_PORT ? port_of(p) : 0));
 	case BY_DESTINATION:
-		return choose_by_hash(p->half, service, ntohl(p->destination));
+		return choose_by_hash(p->half, service, folded(destination_of(p)));
 	default:
 		return choose_by_load(p->half, service);
 	}
@@ -81,7 +82,7 @@ static __always_inline __u32 schedule_persistent(struct packet *p, const struct 
 	struct template_key key = {};
 	__u32 seen, server, bound;
 
-	template_key(&key, p->choice.service, p->from_low ? p->key.low : p->key.high, service->persistence_prefix);
+	template_key(&key, p->choice.service, source_of(p), p->choice.prefix);
 	seen = bound_server(&key, p->now_ns);
 	server = seen;
 	if (seen == SERVER_NONE || !still_bound(server_by_id(p->half, seen), service))
@@ -91,6 +92,8 @@ static __always_inline __u32 schedule_persistent(struct packet *p, const struct 
 	bound = join_template(&key, seen, server, p->now_ns + service->persistence_ns);
 	if (bound == SERVER_NONE)
 		return server;
+	if (bound == seen)
+		note_choice(p, CHOSEN_TEMPLATE);
 	p->choice.flags |= CONNECTION_PERSISTENT;
 	return bound;
 }

@@ -4,6 +4,8 @@
 
 #include "abi.h"
 
+/* 1: explain. A program that only says what it would do: it writes to the map record, and nowhere else. */
+const volatile __u32 dry_run = 0;
 const volatile __u32 table_role = ROLE_ALONE;
 /* Of the main and of the next table. */
 const volatile __u32 buckets = 1;

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "parse.h"
+#include "packet.h"
 
 #define ROTATE(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
 

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "parse.h"
+#include "packet.h"
 
 enum tcp_direction { TCP_INPUT, TCP_OUTPUT, TCP_INPUT_ONLY, TCP_DIRECTIONS };
 enum tcp_event { TCP_EVENT_SYN, TCP_EVENT_FIN, TCP_EVENT_ACK, TCP_EVENT_RST, TCP_EVENTS };

@@ -302,8 +302,8 @@ def map_info(fd: int) -> Any:  # noqa: ANN401 -- a cffi struct
 
 
 def _internal(name: str) -> bool:
-    """libbpf's own maps for .rodata and .bss: made with the program, never pinned."""
-    return "." in name
+    """Maps that belong to a program, not to the director, never pinned: libbpf's for .rodata and .bss, and scratch."""
+    return "." in name or name == "scratch"
 
 
 def _maps(handle: Any) -> Iterator[Any]:  # noqa: ANN401 -- cffi pointers
