@@ -41,9 +41,23 @@ _VERDICTS = {
 _ARRAYS = (
     "live", "rulesets", "rules", "services", "servers", "listed", "fallbacks", "service_loads", "server_loads", "legs",
     "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
-    "server_census", "service_census", "leg_by_ifindex","zone_names", "leg_names", "box_names", "service_names",
+    "server_census", "service_census", "leg_by_ifindex", "samples", "record", "zone_names", "leg_names", "box_names", "service_names",
 )  # fmt: skip
-_HASHES = ("leg_index", "own_macs", "hop_index", "local", "server_addrs", "virtual_addrs", "localities", "templates")
+_HASHES = (
+    "leg_index",
+    "own_macs",
+    "hop_index",
+    "local",
+    "server_addrs",
+    "virtual_addrs",
+    "localities",
+    "templates",
+    "vlan_legs",
+    "neighbour_hops",
+    "on_link",
+    "fragments",
+    "pairs",
+)
 
 
 @dataclass(frozen=True, slots=True)

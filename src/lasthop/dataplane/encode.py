@@ -214,8 +214,8 @@ def _prefix(network: object) -> tuple[int, int]:
     if not isinstance(network, IPv4Network):
         raise DataPlaneError(f"can't publish a rule for {network}", "use IPv4 prefixes in this release")
     return (
-        int.from_bytes(network.network_address.packed, "little"),
-        int.from_bytes(network.netmask.packed, "little"),
+        np.frombuffer(bytes(10) + b"\xff\xff" + network.network_address.packed, "u1"),
+        np.frombuffer(b"\xff" * 12 + network.netmask.packed, "u1"),
     )
 
 
@@ -241,7 +241,8 @@ def _part(service: PlannedService, ids: Ids) -> Part:
     record["on_death"] = abi.enum("on_death")[f"DEATH_{service.on_death.name}"]
     record["server_count"], record["turn_count"] = len(server_ids), len(service.turns)
     record["fallback_count"] = len(service.fallback)
-    record["persistence_prefix"] = service.persistence_prefix
+    record["persistence_prefix"] = 96 + service.persistence_prefix
+    record["persistence_prefix6"] = 128
     record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=_ANY_MTU)
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
     return Part(
