@@ -117,7 +117,7 @@ __noinline __u32 decide(struct packet *p)
 /* Whether the fragments that follow need to be told how this one went. A later one that followed tells nothing new. */
 static __always_inline bool worth_a_note(const struct packet *p, __u32 reason)
 {
-	return p->fragment != FRAGMENT_NONE && !p->related && reason < KERNEL_FIRST && reason != FORWARDED_FRAGMENT;
+	return p->fragment != FRAGMENT_NONE && !p->related && reason < FORWARDED_FRAGMENT;
 }
 
 /* Returns the reason that is counted; for a forwarded packet p->out says where it goes, but it is as it came still. */

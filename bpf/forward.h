@@ -11,6 +11,18 @@
 #include "sample.h"
 #include "schedule.h"
 
+/*
+ * A packet larger than the MTU of the leg it would leave by: its sender is told, or the kernel gets it, which can cut it into
+ * fragments. The answer is another frame than came: tc can make it.
+ */
+static __always_inline __u32 too_big(struct packet *p, __u32 mtu)
+{
+	p->mtu = mtu;
+	if (!p->whole)
+		return KERNEL_TOO_BIG;
+	return p->entry == ENTRY_XDP ? KERNEL_TC : FORWARDED_TOO_BIG;
+}
+
 /* Whether the frame can go to a hop: 0 and the way out, or the reason why not. */
 static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
 {
@@ -30,8 +42,8 @@ static __always_inline __u32 way_to(struct packet *p, __u32 hop_id)
 		return KERNEL_TC;
 	if (target == p->source_target)
 		return DROP_LOOP;
-	if (p->segment_length > out->mtu)
-		return KERNEL_TOO_BIG;
+	if (unlikely(p->segment_length > out->mtu))
+		return too_big(p, out->mtu);
 	p->out.target = target;
 	p->out.mac = (__u64)(*(const __u32 *)out->mac) | (__u64)(*(const __u16 *)(out->mac + 4)) << 32;
 	p->out.ifindex = out->ifindex;
@@ -173,8 +185,8 @@ __noinline __u32 assign(struct packet *p)
 		return DROP_EMPTY;
 	if (p->entry == ENTRY_XDP && !(service->flags & SERVICE_XDP))
 		return KERNEL_TC;
-	if (p->segment_length > service->mtu)
-		return KERNEL_TOO_BIG;
+	if (unlikely(p->segment_length > service->mtu))
+		return too_big(p, service->mtu);
 	p->choice.prefix = p->family == 4 ? service->persistence_prefix : service->persistence_prefix6;
 	if (unlikely(service->flags & SERVICE_ONE_PACKET && p->ip_proto == IPPROTO_UDP))
 		p->choice.flags |= CONNECTION_ONE_PACKET;

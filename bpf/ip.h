@@ -60,6 +60,7 @@ static __always_inline __u32 parse_quoted(struct packet *p, const struct frame *
 	__be16 port;
 
 	p->related = 1;
+	p->whole = 0;
 	p->opening = 0;
 	p->key.ip_proto = p->ip_proto;
 	if (p->fragment == FRAGMENT_LATER) {
@@ -131,6 +132,7 @@ static __always_inline __u32 parse_ipv4(struct packet *p, struct frame *f)
 	if (martian_v4(ip->saddr, ip->daddr))
 		return KERNEL_MARTIAN;
 	set_addresses_v4(p, ip->saddr, ip->daddr);
+	p->whole = !!(ip->frag_off & htons(IP_DONT_FRAGMENT));
 	if (unlikely(ip->frag_off & htons(IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET))) {
 		p->datagram = ip->id;
 		p->fragment = ip->frag_off & htons(IP_FRAGMENT_OFFSET) ? FRAGMENT_LATER : FRAGMENT_FIRST;
@@ -211,6 +213,7 @@ static __always_inline __u32 parse_ipv6(struct packet *p, struct frame *f, void 
 	if (martian_v6(ip->saddr.in6_u.u6_addr32, ip->daddr.in6_u.u6_addr32))
 		return KERNEL_MARTIAN;
 	set_addresses_v6(p, &ip->saddr, &ip->daddr);
+	p->whole = 1;
 	p->ip_proto = ip->nexthdr;
 	if (unlikely(extends(p->ip_proto))) {
 		walk.ip_proto = p->ip_proto;

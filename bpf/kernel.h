@@ -79,6 +79,8 @@ enum icmp_type {
 	ICMP_PARAMETERPROB = 12,
 	ICMP_TIMESTAMP = 13, /* from here on: asked by odd numbers, answered by even ones */
 	ICMP_ADDRESSREPLY = 18,
+	ICMP_FRAG_NEEDED = 4, /* a code of ICMP_DEST_UNREACH */
+	ICMPV6_PACKET_TOO_BIG = 2,
 	ICMPV6_ECHO = 128,
 	ICMPV6_ECHOREPLY = 129,
 };

@@ -15,7 +15,7 @@
 #include "leave.h"
 #include "migrate.h"
 #include "reset.h"
-#include "scratch.h"
+#include "too_big.h"
 #include "transmit.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -66,17 +66,25 @@ static __noinline __u32 listed_chunk(struct __sk_buff *skb)
 	return type;
 }
 
+/* Answer a packet instead of forwarding it: the program's verdict. */
+static __noinline int answer(struct __sk_buff *skb, struct packet *p, struct frame *f, __u32 reason)
+{
+	__u32 ifindex = skb->ifindex;
+
+	reason = reason == FORWARDED_RESET ? answer_reset(skb, f, p, &ifindex) : answer_too_big(skb, f, p);
+	count(reason);
+	if (reason < KERNEL_FIRST)
+		return bpf_redirect(ifindex, 0);
+	return reason < DROP_FIRST ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
 /* What follows from a decision about a frame: the program's verdict. */
 static __always_inline int act_on_skb(struct __sk_buff *skb, struct packet *p, struct frame *f, __u32 reason)
 {
 	if (unlikely(p->capture))
 		capture_skb(skb, p->leg_id, reason, 0);
-	/* A clone that is sent may meet this program on another leg before it returns: nothing is read from *p after that. */
-	if (unlikely(reason == FORWARDED_RESET)) {
-		reason = answer_reset(skb, p);
-		count(reason);
-		return reason == FORWARDED_RESET ? bpf_redirect(skb->ifindex, 0) : TC_ACT_SHOT;
-	}
+	if (unlikely(reason == FORWARDED_RESET || reason == FORWARDED_TOO_BIG))
+		return answer(skb, p, f, reason);
 	if (likely(reason < KERNEL_FIRST))
 		reason = readdress_skb(skb, f, &p->out, reason);
 	count(reason);

@@ -47,6 +47,7 @@ enum reason {
 	DROP_MIDSTREAM,
 	DROP_DEAD,
 	DROP_TAG,
+	DROP_TOO_BIG,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_QUOTA,

@@ -2,126 +2,102 @@
 /*
  * RSTs in answer to a TCP packet, made of the packet itself, so that they have the one sequence number that is taken at
  * once (RFC 5961 section 3.2): back to its sender (RFC 9293 section 3.10.7.1), and of a response on to the originator as
- * well, who may only be listening. tc only.
+ * well, who may only be listening.
  */
 #pragma once
 
-#include "packet.h"
+#include "answer.h"
+#include "leave.h"
 
-struct rst {
-	__u16 aligns;
-	struct ethhdr eth; /* the frame begins here */
-	struct iphdr ip;
-	struct tcphdr tcp;
-};
-
-#define RST_LENGTH (ETH_HLEN + sizeof(struct iphdr) + sizeof(struct tcphdr))
-#define RST_TTL 64
-#define CHECK_OFFSET (__builtin_offsetof(struct rst, tcp.check) - __builtin_offsetof(struct rst, eth))
-
-static __always_inline __u16 fold(__u32 sum)
+/* Data offset and flags are bit fields in linux/tcp.h. */
+static __always_inline void fill_in(struct tcphdr *tcp, __u8 flags)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
+	((__u8 *)tcp)[12] = sizeof(*tcp) / 4 << 4;
+	((__u8 *)tcp)[13] = flags;
+	tcp->window = 0;
+	tcp->check = 0;
+	tcp->urg_ptr = 0;
 }
 
-static __always_inline __u32 sum_of(const void *from, __u32 length)
+/* The header of the RST that answers a packet with `payload` bytes behind its header. */
+static __always_inline void make_answer(struct tcphdr *answer, const struct tcphdr *tcp, __u32 payload)
 {
-	return bpf_csum_diff(0, 0, from, length, 0);
+	bool knows = tcp->ack;
+
+	answer->source = tcp->dest;
+	answer->dest = tcp->source;
+	answer->seq = knows ? tcp->ack_seq : 0;
+	answer->ack_seq = knows ? 0 : htonl(ntohl(tcp->seq) + payload + tcp->syn + tcp->fin);
+	fill_in(answer, knows ? TCP_RST : TCP_RST | TCP_ACK);
 }
 
-/* What is the same in every RST. Sequence number and acknowledgement are set already. */
-static __always_inline void fill_in(struct rst *r, __u8 flags)
+/* The header of the RST that goes on in a packet's place. */
+static __always_inline void make_successor(struct tcphdr *successor, const struct tcphdr *tcp)
 {
-	r->ip.tos = 0;
-	r->ip.tot_len = htons(RST_LENGTH - ETH_HLEN);
-	r->ip.id = 0;
-	r->ip.frag_off = htons(IP_DONT_FRAGMENT);
-	r->ip.ttl = RST_TTL;
-	r->ip.check = 0;
-	r->ip.check = ~fold(sum_of(&r->ip, sizeof(r->ip)));
-	/* Data offset and flags. */
-	((__u8 *)&r->tcp)[12] = sizeof(struct tcphdr) / 4 << 4;
-	((__u8 *)&r->tcp)[13] = flags;
-	r->tcp.window = 0;
-	r->tcp.check = 0;
-	r->tcp.urg_ptr = 0;
+	*successor = *tcp;
+	fill_in(successor, tcp->ack ? TCP_RST | TCP_ACK : TCP_RST);
 }
 
-/* The headers of a packet become those of the answer to it; `payload` bytes were behind them. */
-static __always_inline void turn_round(struct rst *r, __u32 payload)
+/* Write an IP header and a RST over a packet; the addresses are those of `p` as it came, or turned round. 0, or an error. */
+static __noinline long write_rst(struct __sk_buff *skb, const struct packet *p, __u32 offset, struct tcphdr *tcp,
+				 bool turned)
 {
-	__be32 address = r->ip.saddr, next = htonl(ntohl(r->tcp.seq) + payload + r->tcp.syn + r->tcp.fin);
-	__be16 port = r->tcp.source;
-	bool knows = r->tcp.ack;
-	__u8 mac[ETH_ALEN];
+	bool low = p->from_low ^ turned;
+	const __u8 *from = low ? p->key.low : p->key.high, *to = low ? p->key.high : p->key.low;
+	__u32 pseudo;
 
-	__builtin_memcpy(mac, r->eth.h_source, ETH_ALEN);
-	__builtin_memcpy(r->eth.h_source, r->eth.h_dest, ETH_ALEN);
-	__builtin_memcpy(r->eth.h_dest, mac, ETH_ALEN);
-	r->ip.saddr = r->ip.daddr;
-	r->ip.daddr = address;
-	r->tcp.source = r->tcp.dest;
-	r->tcp.dest = port;
-	r->tcp.seq = knows ? r->tcp.ack_seq : 0;
-	r->tcp.ack_seq = knows ? 0 : next;
-	fill_in(r, knows ? TCP_RST : TCP_RST | TCP_ACK);
-}
+	if (p->family == 4) {
+		struct iphdr ip;
 
-/* The headers of a packet become those of a RST that goes on in its place. */
-static __always_inline void pass_on(struct rst *r, const struct way_out *out)
-{
-	*(__u32 *)r->eth.h_dest = (__u32)out->target;
-	*(__u16 *)(r->eth.h_dest + 4) = (__u16)(out->target >> 32);
-	*(__u32 *)r->eth.h_source = (__u32)out->mac;
-	*(__u16 *)(r->eth.h_source + 4) = (__u16)(out->mac >> 32);
-	fill_in(r, r->tcp.ack ? TCP_RST | TCP_ACK : TCP_RST);
-}
+		make_ip4(&ip, *(const __be32 *)(from + 12), *(const __be32 *)(to + 12), IPPROTO_TCP, sizeof(*tcp));
+		if (bpf_skb_store_bytes(skb, offset, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM))
+			return 1;
+		pseudo = sum_of(&ip.saddr, 2 * sizeof(ip.saddr), 0);
+		offset += sizeof(ip);
+	} else {
+		struct ipv6hdr ip;
 
-/*
- * Whether the checksum of a packet from this machine is still to be finished (CHECKSUM_PARTIAL). Nothing says so, but a
- * change outside the pseudo-header is left out of such a checksum. Expects it to be 0.
- */
-static __always_inline bool unfinished(struct __sk_buff *skb)
-{
-	__be16 check = 0;
-
-	bpf_l4_csum_replace(skb, CHECK_OFFSET, 0, htons(1), sizeof(check));
-	bpf_skb_load_bytes(skb, CHECK_OFFSET, &check, sizeof(check));
-	return !check;
-}
-
-/* Write a RST over the packet. 0, or an error. */
-static __always_inline long write_rst(struct __sk_buff *skb, struct rst *r)
-{
-	__u32 pseudo = sum_of(&r->ip.saddr, 2 * sizeof(r->ip.saddr)) + htons(IPPROTO_TCP) + htons(sizeof(r->tcp));
-	__be16 check;
-
-	if (bpf_skb_store_bytes(skb, 0, &r->eth, RST_LENGTH, BPF_F_RECOMPUTE_CSUM))
-		return 1;
-	check = unfinished(skb) ? fold(pseudo) : ~fold(fold(pseudo) + fold(sum_of(&r->tcp, sizeof(r->tcp))));
-	return bpf_skb_store_bytes(skb, CHECK_OFFSET, &check, sizeof(check), BPF_F_RECOMPUTE_CSUM);
-}
-
-/*
- * Turn the packet into the answer to it, and send another RST on if p->out says where. The reason that is counted:
- * DROP_DEAD if it cannot be answered.
- */
-static __noinline __u32 answer_reset(struct __sk_buff *skb, const struct packet *p)
-{
-	__u32 header, l4_length = p->l4_length;
-	struct rst packet, r;
-
-	if (bpf_skb_load_bytes(skb, 0, &packet.eth, RST_LENGTH) || packet.ip.ihl * 4 != sizeof(packet.ip) ||
-	    bpf_skb_change_tail(skb, RST_LENGTH, 0))
-		return DROP_DEAD;
-	if (p->out.target) {
-		r = packet;
-		pass_on(&r, &p->out);
-		if (!write_rst(skb, &r))
-			bpf_clone_redirect(skb, p->out.ifindex, 0);
+		make_ip6(&ip, (const void *)from, (const void *)to, IPPROTO_TCP, sizeof(*tcp));
+		if (bpf_skb_store_bytes(skb, offset, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM))
+			return 1;
+		pseudo = sum_of(&ip.saddr, 2 * sizeof(ip.saddr), 0);
+		offset += sizeof(ip);
 	}
-	header = packet.tcp.doff * 4;
-	turn_round(&packet, l4_length > header ? l4_length - header : 0);
-	return write_rst(skb, &packet) ? DROP_DEAD : FORWARDED_RESET;
+	pseudo = fold(pseudo) + htons(IPPROTO_TCP) + htons(sizeof(*tcp));
+	tcp->check = p->unfinished ? fold(pseudo) : ~fold(fold(pseudo) + fold(sum_of(tcp, sizeof(*tcp), 0)));
+	return bpf_skb_store_bytes(skb, offset, tcp, sizeof(*tcp), BPF_F_RECOMPUTE_CSUM);
+}
+
+/*
+ * Turn the packet into the answer to it; if p->out says a way on, send that answer and turn the packet into the RST that goes
+ * on. The reason that is counted, DROP_DEAD if it cannot be answered; `ifindex` gets where the frame is to leave.
+ */
+static __noinline __u32 answer_reset(struct __sk_buff *skb, struct frame *f, const struct packet *p, __u32 *ifindex)
+{
+	__u32 offset = ip_offset(f), payload, headers = p->length - (p->segments - 1) * p->headers - p->l4_length;
+	__u32 length = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	struct packet *kept = keep_packet(p);
+	struct tcphdr tcp, rst;
+
+	if (!kept || bpf_skb_load_bytes(skb, offset + headers, &tcp, sizeof(tcp)))
+		return DROP_DEAD;
+	/* Who finishes a checksum would look for it where options or extension headers had moved it. */
+	kept->unfinished = unfinished(skb, offset + headers + __builtin_offsetof(struct tcphdr, check));
+	if ((kept->unfinished && headers != length) || bpf_skb_change_tail(skb, offset + length + sizeof(tcp), 0))
+		return DROP_DEAD;
+	payload = kept->l4_length > tcp.doff * 4 ? kept->l4_length - tcp.doff * 4 : 0;
+	make_answer(&rst, &tcp, payload);
+	if (write_rst(skb, kept, offset, &rst, 1) || turn_macs(skb))
+		return DROP_DEAD;
+	*ifindex = skb->ifindex;
+	if (!kept->out.target)
+		return FORWARDED_RESET;
+	bpf_clone_redirect(skb, skb->ifindex, 0);
+	make_successor(&rst, &tcp);
+	if (write_rst(skb, kept, offset, &rst, 0))
+		return DROP_DEAD;
+	f->eth = (void *)(long)skb->data;
+	f->end = (void *)(long)skb->data_end;
+	*ifindex = kept->out.ifindex;
+	return readdress_skb(skb, f, &kept->out, FORWARDED_RESET);
 }

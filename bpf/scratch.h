@@ -8,18 +8,30 @@
 
 #include "packet.h"
 
-/* 0 -> the packet in work. */
+#define SCRATCH_LENGTH 1288
+
+enum scratch_use { SCRATCH_PACKET, SCRATCH_KEPT, SCRATCH_ERROR, SCRATCH_USES };
+
+struct scratch {
+	__u64 words[SCRATCH_LENGTH / 8];
+};
+
+/* 0 -> the packet in work, 1 -> what is needed of it after a clone was sent, 2 -> an ICMP error that is being made. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct packet);
-	__uint(max_entries, 1);
+	__type(value, struct scratch);
+	__uint(max_entries, SCRATCH_USES);
 } scratch SEC(".maps");
+
+static __always_inline void *scratch_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&scratch, &index);
+}
 
 static __always_inline struct packet *fresh_packet(enum entry entry)
 {
-	__u32 zero = 0;
-	struct packet *p = bpf_map_lookup_elem(&scratch, &zero);
+	struct packet *p = scratch_at(SCRATCH_PACKET);
 
 	if (!p)
 		return NULL;
@@ -28,4 +40,17 @@ static __always_inline struct packet *fresh_packet(enum entry entry)
 	p->choice.service = SERVICE_NONE;
 	p->choice.server = SERVER_NONE;
 	return p;
+}
+
+/*
+ * A copy that outlasts the sending of a clone, which may meet this program on another leg before it returns. What is sent so
+ * is a RST, which is not answered, and so not kept.
+ */
+static __always_inline struct packet *keep_packet(const struct packet *p)
+{
+	struct packet *kept = scratch_at(SCRATCH_KEPT);
+
+	if (kept)
+		*kept = *p;
+	return kept;
 }
