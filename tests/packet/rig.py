@@ -156,7 +156,7 @@ class Rig(Entries):
         self, leg: str, packet: Any, source: str, *, to: str | None = None, gso: tuple[int, int] = (0, 0)
     ) -> Outcome:
         """Send a packet as a frame from the MAC `source` in through a leg."""
-        return self.send_frame(leg, _ethernet(to or mac_of(leg), source) + bytes(packet), gso=gso)
+        return self.send_frame(leg, _ethernet(to or mac_of(leg), source, packet) + bytes(packet), gso=gso)
 
     def send_on(self, leg: str, packet: Any, source: str, *, gso: tuple[int, int] = (0, 0)) -> tuple[Outcome, bool]:
         """Send a packet and, if XDP hands it over, on through tc, as on a real leg: the outcome, and whether it did."""
@@ -189,6 +189,21 @@ class Rig(Entries):
             return Outcome(verdict, None, counted)
         out = {mac_of(name): name for name in INTERFACES}[after[6:12].hex(":")]
         return Outcome(verdict, (out, after[:6].hex(":")), counted)
+
+    def answer(self, leg: str, packet: Any, source: str, reason: str, *, gso: tuple[int, int] = (0, 0)) -> Ether:
+        """The frame that is sent instead of a packet: XDP leaves the making of it to tc."""
+        frame = _ethernet(mac_of(leg), source, packet) + bytes(packet)
+        SENT.append((self.entry, leg, frame))
+        self._counted()
+        verdict, after = self.run(leg, frame, gso=gso)
+        if self.entry == "xdp":
+            assert (verdict, self._counted()) == ("kernel", {"KERNEL_TC": 1})
+            self.entry = "tc"
+            verdict, after = self.run(leg, frame, gso=gso)
+            self.entry = "xdp"
+        assert (verdict, self._counted()) == ("forwarded", {f"FORWARDED_{reason}": 1})
+        REACHED.add(f"FORWARDED_{reason}")
+        return Ether(after)
 
     def run(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0)) -> tuple[str, bytes]:
         """The verdict on a frame and the frame afterwards; nothing is checked or counted."""
@@ -243,8 +258,10 @@ def _memory_of(table: Any) -> mmap.mmap:
     return mmap.mmap(table.fd, (table.value_size + 7) // 8 * 8 * table.max_entries)
 
 
-def _ethernet(destination: str, source: str) -> bytes:
-    return bytes.fromhex((destination + source).replace(":", "")) + b"\x08\x00"
+def _ethernet(destination: str, source: str, packet: Any) -> bytes:
+    """The header before a packet, of which the first four bits tell the family."""
+    ethertype = b"\x86\xdd" if bytes(packet)[:1] and bytes(packet)[0] >> 4 == 6 else b"\x08\x00"
+    return bytes.fromhex((destination + source).replace(":", "")) + ethertype
 
 
 def replay(entry: str, leg: str, frame: bytes) -> str:
