@@ -106,7 +106,7 @@ def test_a_firewall_and_the_director_itself_are_heard(lab: Topology) -> None:
 
 
 def test_an_answer_to_a_packet_of_an_unfinished_checksum_is_right_when_somebody_finishes_it(lab: Topology) -> None:
-    """The director's interface cannot finish checksums: the kernel does it as the answer leaves, and its taker checks."""
+    """The director's interface cannot finish checksums: the kernel does it as it leaves, and its taker checks."""
     set_offloads(lab.namespace("lb1"), "outside", {"tx": False})
     with narrow(lab, "outer"):
         before = counted(lab, "forwarded_too_big")
