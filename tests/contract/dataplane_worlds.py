@@ -137,9 +137,12 @@ class KernelWorld:
 
     def send(self, source: tuple[str, int], mac: str = ROUTER_MAC) -> None:
         """Send a datagram into leg `outside`."""
+        self.send_packet(datagram(source, destination_of(source)), mac)
+
+    def send_packet(self, packet: bytes, mac: str = ROUTER_MAC) -> None:
+        """Send an IP packet into leg `outside`."""
         own = bytes.fromhex(self.links[OUTSIDE].mac.replace(":", ""))
-        ethertype = b"\x86\xdd" if ":" in source[0] else b"\x08\x00"
-        packet = datagram(source, destination_of(source))
+        ethertype = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
         self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + ethertype + packet)
 
     def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC) -> None:
@@ -178,13 +181,18 @@ def destination_of(source: tuple[str, int]) -> tuple[str, int]:
 def datagram(source: tuple[str, int], destination: tuple[str, int]) -> bytes:
     """An IP packet with a UDP datagram of four bytes; no UDP checksum, which nobody here looks at."""
     udp = struct.pack("!HHHH", source[1], destination[1], 12, 0) + b"ping"
-    ends = ip_address(source[0]).packed + ip_address(destination[0]).packed
-    if ":" in source[0]:
-        return struct.pack("!IHBB", 6 << 28, len(udp), socket.IPPROTO_UDP, 64) + ends + udp
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    return packet(source[0], destination[0], socket.IPPROTO_UDP, udp)
+
+
+def packet(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    """An IP packet of the family of its addresses."""
+    ends = ip_address(source).packed + ip_address(destination).packed
+    if ":" in source:
+        return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + ends
     total = sum(struct.unpack("!10H", header))
     checksum = 0xFFFF - (total % 0xFFFF)
-    return header[:10] + struct.pack("!H", checksum) + header[12:] + udp
+    return header[:10] + struct.pack("!H", checksum) + header[12:] + payload
 
 
 def refused(world: World, plan: Plan) -> DataPlaneError:
