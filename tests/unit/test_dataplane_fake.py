@@ -6,6 +6,7 @@ import pytest
 
 from lasthop.dataplane.fake import FakeDataPlane
 from lasthop.errors import DataPlaneError
+from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.director import State
 from tests.unit.director_worlds import CLIENT, ROUTER_MAC, WWW, started
 
@@ -39,6 +40,14 @@ def test_counted_reasons_stay_with_the_pins() -> None:
     dataplane.close()
     counters = FakeDataPlane(pinned=dataplane.pinned).counters()
     assert {counter.name: counter.value for counter in counters if counter.value} == {"drop_loop": 2}
+
+
+def test_a_connection_of_a_protocol_without_a_state_is_put_in_by_its_name() -> None:
+    director, dataplane = started()
+    dataplane.open(*OPENING, State.OTHER, "gre")
+    (connection,) = director.connections(ConnectionQuery()).connections
+    assert (connection.protocol, connection.state, connection.assured) == ("gre", "OTHER", False)
+    assert connection.expires_s == 600
 
 
 def test_expired_connections_are_counted() -> None:

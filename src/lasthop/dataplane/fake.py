@@ -220,7 +220,7 @@ class FakeDataPlane:
     ) -> None:
         """A connection is opened by a frame from (leg, MAC) `came_from` and given to `server`, which must be resolved.
 
-        Of `protocol`, or the one whose state it is. Assured once it is ESTABLISHED.
+        Of the protocol whose state it is, or of `protocol` where that has none. Assured once it is ESTABLISHED.
         """
         legs = self.pinned.plan.legs if self.pinned.plan else ()
         nowhere = HopName("", "", None, "")

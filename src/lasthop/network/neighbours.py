@@ -1,7 +1,7 @@
 """The kernel's neighbour table: which entries are valid, and how one is kept fresh.
 
 The kernel resolves and re-resolves entries that carry NTF_EXT_MANAGED by itself (Linux 5.16): one
-that failed is tried again every ``net.ipv4.neigh.default.interval_probe_time_ms``, 5 s.
+that failed is tried again every ``net.ipv4.neigh.default.interval_probe_time_ms``, 5 s, or the same of ``net.ipv6``.
 No sockets are opened here.
 """
 
