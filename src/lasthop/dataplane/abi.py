@@ -15,6 +15,8 @@ from lasthop.dataplane.btf import Btf
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
     from lasthop.model.real_server import Address
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
@@ -48,6 +50,11 @@ def limit(name: str) -> int:
 def pack_address(address: Address) -> bytes:
     """Sixteen bytes in network order; IPv4 as ::ffff:a.b.c.d."""
     return address.packed if address.version == 6 else _V4_MAPPED + address.packed  # noqa: PLR2004 -- IP version
+
+
+def bits(network: IPv4Network | IPv6Network) -> int:
+    """Length of a prefix, counted over sixteen bytes."""
+    return network.prefixlen + (96 if network.version == 4 else 0)  # noqa: PLR2004 -- IP version
 
 
 def unpack_address(packed: bytes) -> Address:
