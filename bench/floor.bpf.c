@@ -21,7 +21,17 @@ static __always_inline bool touch(const struct frame *f)
 	if ((const void *)(ports + 2) > f->end || !shared)
 		return 0;
 	key.ip_proto = ip->protocol;
-	sort_endpoints(&key, ip->saddr, ports[0], ip->daddr, ports[1]);
+	if (ntohl(ip->saddr) < ntohl(ip->daddr)) {
+		store_v4(key.low, ip->saddr);
+		store_v4(key.high, ip->daddr);
+		key.low_port = ports[0];
+		key.high_port = ports[1];
+	} else {
+		store_v4(key.low, ip->daddr);
+		store_v4(key.high, ip->saddr);
+		key.low_port = ports[1];
+		key.high_port = ports[0];
+	}
 	hash = hash_of(&key, shared->secret);
 	index = bucket_of(TABLE_MAIN, hash, 0);
 	bucket = bucket_at(TABLE_MAIN, index);

@@ -9,8 +9,9 @@ import pytest
 from lasthop.lab import symmetry, transparency
 from lasthop.lab.director_files import Balancing, LegModes
 from lasthop.lab.layout import Shape
+from lasthop.lab.ping import echo_icmp
 from lasthop.lab.topology import Blueprint
-from lasthop.lab.traffic import Attempt, curl, echo_icmp, echo_udp, open_http
+from lasthop.lab.traffic import Attempt, curl, echo_udp, open_http
 
 if TYPE_CHECKING:
     from lasthop.lab.topology import Topology

@@ -15,9 +15,10 @@ from lasthop.lab import ownership, symmetry, transparency
 from lasthop.lab.capture import Capture
 from lasthop.lab.layout import Shape, layout
 from lasthop.lab.namespace import NAMESPACES, environment, processes_in
+from lasthop.lab.ping import echo_icmp
 from lasthop.lab.requirements import check_requirements
 from lasthop.lab.topology import Blueprint, Topology
-from lasthop.lab.traffic import curl, echo_icmp, echo_udp, open_http
+from lasthop.lab.traffic import curl, echo_udp, open_http
 from lasthop.lab.waiting import wait_until
 from lasthop.lab.wiring import director_peers
 

@@ -42,7 +42,8 @@ _VERDICTS = {
 _ARRAYS = (
     "live", "rulesets", "rules", "services", "servers", "listed", "fallbacks", "service_loads", "server_loads", "legs",
     "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
-    "server_census", "service_census", "leg_by_ifindex", "samples", "record", "zone_names", "leg_names", "box_names", "service_names",
+    "server_census", "service_census", "leg_by_ifindex", "samples", "record",
+    "zone_names", "leg_names", "box_names", "service_names",
 )  # fmt: skip
 _HASHES = (
     "leg_index",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lasthop.lab import symmetry, transparency
 from lasthop.lab.layout import WWW_ADDRESS
-from lasthop.lab.traffic import Attempt, curl, echo_icmp, echo_udp, open_http
+from lasthop.lab.ping import echo_icmp
+from lasthop.lab.traffic import Attempt, curl, echo_udp, open_http
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from lasthop.lab.namespace import inside, run_inside
 
 #: Openings are allowed from both sides; UDP by service port, so that a response is never an opening.
 RULES = """
-table ip firewall {
+table inet firewall {
     counter requests { }
     counter responses { }
     counter invalid { }
@@ -27,9 +28,10 @@ table ip firewall {
         ct direction original counter name requests
         ct direction reply counter name responses
         ct state established,related accept
-        ct state new ip protocol tcp tcp flags & (syn | ack) == syn accept
+        ct state new meta l4proto tcp tcp flags & (syn | ack) == syn accept
         ct state new udp dport { 7, 53, 5201 } accept
         ct state new icmp type echo-request accept
+        ct state new icmpv6 type echo-request accept
         counter name refused drop
     }
 }
@@ -72,7 +74,7 @@ class Tracked:
 
 def counters(namespace: str) -> FirewallCounters:
     """Read a firewall's counters. Raises LabError if it has none."""
-    listing = json.loads(run_inside(namespace, ["nft", "-j", "list", "counters", "table", "ip", "firewall"]))
+    listing = json.loads(run_inside(namespace, ["nft", "-j", "list", "counters", "table", "inet", "firewall"]))
     packets = {
         item["counter"]["name"]: int(item["counter"]["packets"]) for item in listing["nftables"] if "counter" in item
     }
@@ -90,14 +92,15 @@ def _tracked(line: str) -> Tracked | None:
     """Read one line of nf_conntrack: every name=value stands there twice, once per direction."""
     words = line.split()
     protocol = words[2]
-    if protocol not in {"tcp", "udp", "icmp"}:
+    if protocol not in {"tcp", "udp", "icmp", "icmpv6"}:
         return None
     values: dict[str, list[str]] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if equals:
             values.setdefault(name, []).append(value)
-    ports = ("id", "id") if protocol == "icmp" else ("sport", "dport")
-    key = (protocol, values["src"][0], int(values[ports[0]][0]), values["dst"][0], int(values[ports[1]][0]))
+    ports = ("id", "id") if protocol.startswith("icmp") else ("sport", "dport")
+    source, destination = (str(ip_address(values[end][0])) for end in ("src", "dst"))
+    key = (protocol, source, int(values[ports[0]][0]), destination, int(values[ports[1]][0]))
     requests, responses = (int(packets) for packets in values["packets"])
     return Tracked(key, requests, responses)

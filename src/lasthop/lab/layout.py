@@ -6,13 +6,16 @@ layout, `lasthop.lab.director_files` writes the directors' configuration from it
     198.51.100.0/24   192.0.2.0/24       10.0.1.0/24         10.0.2.0/24       10.0.3.0/24   203.0.113.0/24
     client ────────── ro ───────── lb1 ──┬── fw1 .11 ──┬── lb2 ─────────── ri ───────── www
                       .1        .2    .1 └── fw2 .12 ──┘ .1   .2         .1  .1          .80
+
+With IPv6 each network has a prefix as well, with the same numbers in it: 10.0.1.11 is 2001:db8:a:1::11 there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from itertools import chain
 
 CLIENTS = IPv4Network("198.51.100.0/24")
 OUTSIDE = IPv4Network("192.0.2.0/24")
@@ -21,6 +24,15 @@ INNER = IPv4Network("10.0.2.0/24")
 INSIDE = IPv4Network("10.0.3.0/24")
 SERVERS = IPv4Network("203.0.113.0/24")
 WWW_ADDRESS = SERVERS[80]
+PREFIXES6: dict[IPv4Network | IPv6Network, IPv6Network] = {
+    CLIENTS: IPv6Network("2001:db8:c::/64"),
+    OUTSIDE: IPv6Network("2001:db8:1::/64"),
+    OUTER: IPv6Network("2001:db8:a:1::/64"),
+    INNER: IPv6Network("2001:db8:a:2::/64"),
+    INSIDE: IPv6Network("2001:db8:2::/64"),
+    SERVERS: IPv6Network("2001:db8:f::/64"),
+    IPv4Network("0.0.0.0/0"): IPv6Network("::/0"),
+}
 FIREWALLS_MAX = 200
 """Addresses .11 to .210 of the firewalls' networks."""
 CLIENTS_MAX = 200
@@ -51,6 +63,7 @@ class Port:
     interface: str
     lan: str
     addresses: tuple[IPv4Interface, ...]
+    addresses6: tuple[IPv6Interface, ...] = ()
 
     @property
     def mac(self) -> str:
@@ -62,8 +75,8 @@ class Port:
 class Route:
     """A route of a box; several gateways make it a multipath route, `from_interface` a route of its own table."""
 
-    destination: IPv4Network
-    gateways: tuple[IPv4Address, ...]
+    destination: IPv4Network | IPv6Network
+    gateways: tuple[IPv4Address | IPv6Address, ...]
     from_interface: str = ""
 
 
@@ -120,6 +133,17 @@ class Layout:
     directors: tuple[DirectorPlace, ...]
     firewalls: tuple[str, ...]
     clients: tuple[IPv4Address, ...]
+    ipv6: bool = False
+
+    @property
+    def outwards6(self) -> list[tuple[IPv6Address, IPv6Address]]:
+        """`outwards` in IPv6."""
+        return [(ipv6_of(source), ipv6_of(destination)) for source, destination in self.outwards]
+
+    @property
+    def inwards6(self) -> list[tuple[IPv6Address, IPv6Address]]:
+        """`inwards` in IPv6."""
+        return [(ipv6_of(source), ipv6_of(destination)) for source, destination in self.inwards]
 
     @property
     def outwards(self) -> list[tuple[IPv4Address, IPv4Address]]:
@@ -245,6 +269,30 @@ def _middle(draft: _Draft, shape: Shape, outer_box: str, inner_box: str) -> tupl
         Side("edge", *legs[0], "ro", routers[0], (), clients_side=True),
         Side("core", *legs[1], "ri", routers[1], (), clients_side=False),
     )
+
+
+def ipv6_of(address: IPv4Address) -> IPv6Address:
+    """The IPv6 address that stands beside an address of the plan: its last number is written alike."""
+    prefix = next(prefix for network, prefix in PREFIXES6.items() if address in network and network.prefixlen)
+    return prefix[int(str(address.packed[3]), 16)]
+
+
+def with_ipv6(drawn: Layout) -> Layout:
+    """The same drawing with both families everywhere."""
+
+    def route6(route: Route) -> Route:
+        gateways = tuple(ipv6_of(gateway) for gateway in route.gateways if isinstance(gateway, IPv4Address))
+        return replace(route, destination=PREFIXES6[route.destination], gateways=gateways)
+
+    ports = tuple(
+        replace(port, addresses6=tuple(IPv6Interface((ipv6_of(each.ip), 64)) for each in port.addresses))
+        for port in drawn.ports
+    )
+    boxes = tuple(
+        replace(box, routes=tuple(chain.from_iterable((route, route6(route)) for route in box.routes)))
+        for box in drawn.boxes
+    )
+    return replace(drawn, ports=ports, boxes=boxes, ipv6=True)
 
 
 def with_kernel_forwarding(drawn: Layout, boxes: frozenset[str], *, spread: bool) -> Layout:

@@ -70,6 +70,22 @@ class _Server(ThreadingHTTPServer):
         """A client that goes away is the client's business."""
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
+def _echo6(port: socket.socket) -> None:
+    port.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    while True:
+        data, asides, _, sender = port.recvmsg(65535, 64)
+        ours = asides[0][2][:16] + bytes(4)
+        port.sendmsg([data], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, ours)], 0, sender)
+
+
 def _echo(port: socket.socket) -> None:
     # A box with several addresses answers from the one it was asked at: IP_PKTINFO is {interface, ours, theirs}.
     port.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
@@ -79,6 +95,16 @@ def _echo(port: socket.socket) -> None:
         port.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, struct.pack("I4s4x", 0, ours))], 0, sender)
 
 
+def _serve6() -> None:
+    """The same over IPv6, where the box has it."""
+    echo = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    echo.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    echo.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    echo.bind(("::", ECHO_PORT))
+    threading.Thread(target=_echo6, args=(echo,), daemon=True).start()
+    threading.Thread(target=_Server6(("::", HTTP_PORT), _Page).serve_forever, daemon=True).start()
+
+
 def serve(ready: Path) -> None:
     """Listen on all addresses for ever; `ready` appears once both servers listen."""
     echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -86,6 +112,7 @@ def serve(ready: Path) -> None:
     echo.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     echo.bind(("0.0.0.0", ECHO_PORT))  # noqa: S104 - inside a namespace
     threading.Thread(target=_echo, args=(echo,), daemon=True).start()
+    _serve6()
     with _Server(("0.0.0.0", HTTP_PORT), _Page) as server:  # noqa: S104 - inside a namespace
         ready.touch()
         server.serve_forever()

@@ -19,7 +19,7 @@ from lasthop.errors import LabError, LasthopError
 from lasthop.lab import ownership, wiring
 from lasthop.lab.director_files import Balancing, LegModes, configuration
 from lasthop.lab.director_process import DirectorProcess
-from lasthop.lab.layout import CLIENTS_MAX, FIREWALLS_MAX, Shape, layout, with_kernel_forwarding
+from lasthop.lab.layout import CLIENTS_MAX, FIREWALLS_MAX, Shape, layout, with_ipv6, with_kernel_forwarding
 from lasthop.lab.namespace import run_inside, start_inside
 from lasthop.lab.requirements import check_requirements
 from lasthop.lab.waiting import wait_until
@@ -44,6 +44,8 @@ class Blueprint:
     no_last_hop: bool = False
     """The inner director is replaced by a router with equal-cost routes over the firewalls."""
     balancing: Balancing = field(default_factory=Balancing)
+    ipv6: bool = False
+    """Both families everywhere; real servers keep the IPv4 addresses they are known by."""
     offloads: bool = True
     """False: end hosts complete checksums and segment by themselves, as frames are on a wire."""
 
@@ -55,6 +57,8 @@ class Blueprint:
                 f"take 1 to {FIREWALLS_MAX} of each",
             )
         drawn = layout(self.shape, self.firewalls, self.clients)
+        if self.ipv6:
+            drawn = with_ipv6(drawn)
         if self.kernel_forwarding:
             boxes = frozenset(place.name for place in drawn.directors)
             return with_kernel_forwarding(drawn, boxes, spread=False)

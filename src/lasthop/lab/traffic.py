@@ -1,7 +1,7 @@
 """Traffic: connections opened inside a box, one result each.
 
-Owns the openers: HTTP (fast, or with curl), UDP echo and ICMP echo. What the firewalls saw of it is
-`lasthop.lab.symmetry`'s question.
+Owns the openers: HTTP (fast, or with curl) and UDP echo; ICMP echo is `lasthop.lab.ping`'s. What the firewalls saw of
+it is `lasthop.lab.symmetry`'s question.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import select
 import socket
-import struct
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -22,10 +19,12 @@ from lasthop.lab.namespace import inside
 from lasthop.lab.servers import DRIP, ECHO_PORT, HTTP_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator, Sequence
-    from ipaddress import IPv4Address
+    from collections.abc import Coroutine, Iterator, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from lasthop.lab.firewall import ConnectionKey
+
+    Address = IPv4Address | IPv6Address
 
 #: How many connections are open at once; the servers are threads, and machines are small.
 PARALLEL = 64
@@ -33,7 +32,6 @@ TIMEOUT = 5.0
 #: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
 #: connection must not be about two of them. Whoever opens connections in a test takes the next of these.
 PORTS = itertools.cycle(range(10_240, 65_536))
-_IDENTIFIERS = itertools.cycle(range(1, 1 << 16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Attempt:
 
 def open_http(
     namespace: str,
-    pairs: Sequence[tuple[IPv4Address, IPv4Address]],
+    pairs: Sequence[tuple[Address, Address]],
     count: int,
     *,
     path: str = "/",
@@ -77,7 +75,7 @@ def open_http(
 
 
 def echo_udp(
-    namespace: str, pairs: Sequence[tuple[IPv4Address, IPv4Address]], count: int, *, timeout: float = TIMEOUT
+    namespace: str, pairs: Sequence[tuple[Address, Address]], count: int, *, timeout: float = TIMEOUT
 ) -> list[Attempt]:
     """Send `count` datagrams from a port each and wait for their echoes."""
     turns = itertools.islice(itertools.cycle(pairs), count)
@@ -100,11 +98,11 @@ def _run_all(namespace: str, jobs: Iterator[Coroutine[None, None, Attempt]], par
         return asyncio.run(all_of_it())
 
 
-async def _http(pair: tuple[IPv4Address, IPv4Address], path: str, patience: float) -> Attempt:
+async def _http(pair: tuple[Address, Address], path: str, patience: float) -> Attempt:
     source, destination = map(str, pair)
     loop = asyncio.get_running_loop()
     problem = ""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+    with socket.socket(_family(pair), socket.SOCK_STREAM) as sock:
         _bind(sock, source)
         try:
             async with asyncio.timeout(patience):
@@ -119,6 +117,10 @@ async def _http(pair: tuple[IPv4Address, IPv4Address], path: str, patience: floa
         except OSError as error:
             problem = error.strerror or str(error)
         return Attempt("tcp", source, sock.getsockname()[1], destination, HTTP_PORT, problem)
+
+
+def _family(pair: tuple[Address, Address]) -> socket.AddressFamily:
+    return socket.AF_INET if pair[0].version == 4 else socket.AF_INET6  # noqa: PLR2004 - the family's own number
 
 
 def _bind(sock: socket.socket, source: str) -> None:
@@ -137,11 +139,11 @@ def _judge(answer: bytes, path: str, seen_as: str) -> str:
     return "" if body.decode() == seen_as else f"the server saw {body.decode(errors='replace').strip()}"
 
 
-async def _udp(pair: tuple[IPv4Address, IPv4Address], patience: float) -> Attempt:
+async def _udp(pair: tuple[Address, Address], patience: float) -> Attempt:
     source, destination = map(str, pair)
     loop = asyncio.get_running_loop()
     problem = ""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(_family(pair), socket.SOCK_DGRAM) as sock:
         _bind(sock, source)
         sock.connect((destination, ECHO_PORT))
         question = os.urandom(32)
@@ -157,73 +159,18 @@ async def _udp(pair: tuple[IPv4Address, IPv4Address], patience: float) -> Attemp
         return Attempt("udp", source, sock.getsockname()[1], destination, ECHO_PORT, problem)
 
 
-def echo_icmp(
-    namespace: str, pairs: Sequence[tuple[IPv4Address, IPv4Address]], count: int, *, timeout: float = TIMEOUT
-) -> list[Attempt]:
-    """Send `count` ICMP echo requests with an identifier each, a new one in every call, and collect the replies."""
-    waiting = {
-        identifier: tuple(map(str, pair))
-        for identifier, pair in zip(itertools.islice(_IDENTIFIERS, count), itertools.cycle(pairs), strict=False)
-    }
-    answered: set[int] = set()
-    with inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        by_source = _raw_senders({source for source, _ in waiting.values()})
-        for identifier, (source, destination) in waiting.items():
-            by_source[source].sendto(_echo_request(identifier), (destination, 0))
-        deadline = time.monotonic() + timeout
-        while len(answered) < count and select.select([sock], [], [], max(0, deadline - time.monotonic()))[0]:
-            packet = sock.recv(2048)
-            kind, _code, _sum, identifier, _sequence = struct.unpack_from("!BBHHH", packet, 20)
-            if kind == 0 and waiting.get(identifier) == (
-                socket.inet_ntoa(packet[16:20]),
-                socket.inet_ntoa(packet[12:16]),
-            ):
-                answered.add(identifier)
-        for sender in by_source.values():
-            sender.close()
-    return [
-        Attempt(
-            "icmp",
-            source,
-            identifier,
-            destination,
-            identifier,
-            "" if identifier in answered else f"no answer within {timeout:g} s",
-        )
-        for identifier, (source, destination) in waiting.items()
-    ]
-
-
-def _raw_senders(sources: Iterable[str]) -> dict[str, socket.socket]:
-    senders = {}
-    for source in sources:
-        sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        sender.bind((source, 0))
-        senders[source] = sender
-    return senders
-
-
-def _echo_request(identifier: int) -> bytes:
-    body = struct.pack("!HH", identifier, 1) + b"lasthop's lab..."
-    total = sum(struct.unpack(f"!{len(body) // 2}H", body)) + (8 << 8)
-    total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!BBH", 8, 0, ~(total + (total >> 16)) & 0xFFFF) + body
-
-
-def curl(
-    namespace: str, pair: tuple[IPv4Address, IPv4Address], count: int, *, timeout: float = TIMEOUT
-) -> list[Attempt]:
+def curl(namespace: str, pair: tuple[Address, Address], count: int, *, timeout: float = TIMEOUT) -> list[Attempt]:
     """Fetch the page `count` times with one curl, a connection each. Completed: curl says 200."""
     if count <= 0:
         return []
     source, destination = map(str, pair)
+    host = destination if _family(pair) is socket.AF_INET else f"[{destination}]"
     ports = list(itertools.islice(PORTS, count))
     command = ["curl", "--parallel", "--parallel-immediate"]
     for port in ports:
         command += ["--silent", "--interface", source, "--local-port", str(port), "--max-time", f"{timeout:g}"]
         command += ["--write-out", f"{port} %{{http_code}} %{{errormsg}}\\n", "--output", "/dev/null"]
-        command += [f"http://{destination}/", "--next"]
+        command += [f"http://{host}/", "--next"]
     with inside(namespace):
         done = subprocess.run(command[:-1], capture_output=True, text=True, check=False)
     problems = dict.fromkeys(ports, "curl said nothing")
@@ -236,7 +183,7 @@ def curl(
 class Continuous:
     """Short HTTP connections, one after the other, for the time of a `with` block; then `attempts` holds them."""
 
-    def __init__(self, namespace: str, pairs: Sequence[tuple[IPv4Address, IPv4Address]]) -> None:
+    def __init__(self, namespace: str, pairs: Sequence[tuple[Address, Address]]) -> None:
         self.attempts: list[Attempt] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(namespace, pairs))
@@ -251,7 +198,7 @@ class Continuous:
         self._over.set()
         self._thread.join()
 
-    def _work(self, namespace: str, pairs: Sequence[tuple[IPv4Address, IPv4Address]]) -> None:
+    def _work(self, namespace: str, pairs: Sequence[tuple[Address, Address]]) -> None:
         def jobs() -> Iterator[Coroutine[None, None, Attempt]]:
             for pair in itertools.cycle(pairs):
                 if self._over.is_set():
@@ -269,7 +216,7 @@ class Continuous:
 class Drip:
     """One long transfer from the web server, read for the time of a `with` block."""
 
-    def __init__(self, namespace: str, pair: tuple[IPv4Address, IPv4Address]) -> None:
+    def __init__(self, namespace: str, pair: tuple[Address, Address]) -> None:
         self.received = 0
         """Bytes of the transfer so far."""
         self.attempt: Attempt | None = None

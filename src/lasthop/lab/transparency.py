@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from lasthop.lab.layout import DirectorPlace, Layout
     from lasthop.lab.topology import Topology
 
-_IPV4 = b"\x08\x00"
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+#: fe80::/10 and ff00::/8 stay on their link.
+_LINK = (b"\xfe", b"\xff")
 _SHOWN = 3
 
 
@@ -57,17 +59,31 @@ def _compare(drawn: Layout, place: DirectorPlace, frames: list[Frame]) -> Transp
     ports = [drawn.port(place.name, interface) for interface, _ in place.legs]
     leg_at = {drawn.peer(port): bytes.fromhex(port.mac.replace(":", "")) for port in ports}
     own = {address.ip.packed for port in ports for address in port.addresses}
+    own |= {address.ip.packed for port in ports for address in port.addresses6}
     entered: Counter[bytes] = Counter()
     left: Counter[bytes] = Counter()
     for frame in frames:
         mac = leg_at.get((frame.box, frame.interface))
-        if mac is None or frame.data[12:14] != _IPV4:
+        if mac is None or (found := _packet(frame)) is None:
             continue
-        packet = frame.data[14 : 14 + int.from_bytes(frame.data[16:18])]
-        if frame.towards_director and frame.data[0:6] == mac and packet[16:20] not in own:
+        packet, source, destination = found
+        if frame.towards_director and frame.data[0:6] == mac and destination not in own:
             entered[packet] += 1
-        elif not frame.towards_director and frame.data[6:12] == mac and packet[12:16] not in own:
+        elif not frame.towards_director and frame.data[6:12] == mac and source not in own:
             left[packet] += 1
     changed = [f"entered only: {packet.hex()}" for packet in entered - left]
     changed += [f"left only: {packet.hex()}" for packet in left - entered]
     return Transparency(place.name, entered.total(), left.total(), (entered & left).total(), tuple(changed[:_SHOWN]))
+
+
+def _packet(frame: Frame) -> tuple[bytes, bytes, bytes] | None:
+    """A frame's IP packet without padding, and its addresses; None for anything else, and what stays on the link."""
+    data = frame.data
+    if data[12:14] == _IPV4:
+        packet = data[14 : 14 + int.from_bytes(data[16:18])]
+        return packet, packet[12:16], packet[16:20]
+    if data[12:14] == _IPV6:
+        packet = data[14 : 54 + int.from_bytes(data[18:20])]
+        if not packet[8:24].startswith(_LINK) and not packet[24:40].startswith(_LINK):
+            return packet, packet[8:24], packet[24:40]
+    return None

@@ -42,8 +42,6 @@ _TAGS_IN_FRAMES = {"rxvlan": False, "txvlan": False}
 
 #: What every box has: strict routers would drop what a transparent director sends them.
 _SETTINGS = {
-    "net/ipv6/conf/all/disable_ipv6": "1",
-    "net/ipv6/conf/default/disable_ipv6": "1",
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
     "net/ipv4/conf/all/send_redirects": "0",
@@ -56,6 +54,14 @@ _SETTINGS = {
     "net/core/somaxconn": "8192",
     "net/ipv4/tcp_max_syn_backlog": "8192",
 }
+
+_WITHOUT_IPV6 = {"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
+#: Addresses are there at once, and nobody is asked for any.
+_WITH_IPV6 = {
+    f"net/ipv6/conf/{which}/{name}": "0"
+    for which in ("all", "default")
+    for name in ("accept_dad", "accept_ra", "accept_redirects", "autoconf")
+} | {"net/ipv6/icmp/ratelimit": "0", "net/ipv6/fib_multipath_hash_policy": "1"}
 
 
 def build(drawn: Layout, names: Mapping[str, str], *, xdp: bool, offloads: bool) -> None:
@@ -111,16 +117,18 @@ def _furnish(drawn: Layout, box: Box, namespace: str) -> None:
     for port in drawn.ports:
         if port.box == box.name:
             lines += [f"address add {address} brd + dev {port.interface}" for address in port.addresses]
+            lines += [f"address add {address} nodad dev {port.interface}" for address in port.addresses6]
             lines.append(f"link set {port.interface} up")
     interfaces = [route.from_interface for route in box.routes]
     for table, interface in enumerate(dict.fromkeys(filter(None, interfaces)), start=101):
-        lines.append(f"rule add iif {interface} lookup {table} priority {table}")
+        lines += [f"rule add iif {interface} lookup {table} priority {table}"]
     for route in box.routes:
         lines.append(_route(route, interfaces))
     with inside(namespace):
-        _write_settings(_SETTINGS)
+        _write_settings(_SETTINGS | (_WITH_IPV6 if drawn.ipv6 else _WITHOUT_IPV6))
         run(["ip", "-batch", "-"], text="\n".join(lines) + "\n", where=namespace)
-        _write_settings({"net/ipv4/ip_forward": "1" if box.forwards else "0"})
+        forwards = "1" if box.forwards else "0"
+        _write_settings({"net/ipv4/ip_forward": forwards, "net/ipv6/conf/all/forwarding": forwards})
         if box.firewall:
             run(["nft", "-f", "-"], text=firewall.RULES, where=namespace)
             _write_settings(firewall.SETTINGS)
@@ -144,7 +152,7 @@ def _furnish_switch(drawn: Layout, namespace: str) -> None:
             ports = [port for port in drawn.ports if port.lan == lan.name]
             lines += [f"link set {bridge_port(port)} master {lan.name} up" for port in ports]
     with inside(namespace):
-        _write_settings(_SETTINGS)
+        _write_settings(_SETTINGS | _WITHOUT_IPV6)
         run(["ip", "-batch", "-"], text="\n".join(lines) + "\n", where=namespace)
 
 
