@@ -167,10 +167,6 @@ class HopTable:
         """Ids of all hops that point somewhere."""
         return np.flatnonzero(self.hops["target"])
 
-    def on_leg(self, leg_id: int) -> int:
-        """How many hops point through a leg."""
-        return int(np.count_nonzero(self.hops["target"] >> np.uint64(48) == leg_id + 1))
-
     def swept(self, refs: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
         """Take over what a whole sweep counted for each hop."""
         self.refs[:] = refs

@@ -130,12 +130,15 @@ class KernelDataPlane:
     def sweep(self) -> TableSize:
         """See DataPlane.sweep."""
         self._size = self._sweep.whole(now_ns(), self._resize.connections, both=self.resizing is not None)
+        self._neighbours.swept()
         return self._size
 
     def sweep_step(self) -> TableSize | None:
         """See DataPlane.sweep_step."""
         size = self._sweep.step(now_ns(), self._resize.connections, both=self.resizing is not None)
-        self._size = size or self._size
+        if size is not None:
+            self._size = size
+            self._neighbours.swept()
         return size
 
     def resize(self, connections: int) -> None:

@@ -1,8 +1,8 @@
 """The legs in the kernel: entries of the leg maps, and the attachments that go with them.
 
-Owns the order of attaching: everything that can be refused is tried before anything is published, and undone if the plan
-is refused. Programs are on interfaces, of which several legs may share one; the interface's first leg speaks for all
-where they cannot differ. The maps are `lasthop.dataplane.leg_entries`'s.
+Owns the order of attaching: everything that can be refused is tried before anything is published, and undone if the
+plan is refused. Programs are on interfaces, of which several legs may share one; the interface's first leg speaks for
+all where they cannot differ. The maps are `lasthop.dataplane.leg_entries`'s.
 """
 
 from __future__ import annotations

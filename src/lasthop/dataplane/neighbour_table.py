@@ -40,14 +40,16 @@ class NeighbourTable:
         """What on_link was last made from."""
         self._gateways: dict[tuple[int, Address], int] = {}
         """(leg id, address) -> hop."""
+        self._plan: Plan | None = None
         self._refused = 0
+        """Neighbours of it that there was no room for."""
         self._whereabouts = Whereabouts(
             (publisher.leg_names.name_of(leg), mac, at) for leg, mac, at in self._hops.known()
         )
 
     def publish(self, plan: Plan) -> None:
         """Follow who moved; then let packets find the neighbours and gateways of `plan`, whose legs have ids."""
-        ids = {leg.name: self._publisher.leg_names.id_of(leg.name) for leg in plan.legs}
+        self._plan, ids = plan, self._ids(plan)
         for leg, was, mac in self._whereabouts.moves(plan.neighbours):
             self._hops.follow(abi.target_word(ids[leg], was), abi.target_word(ids[leg], mac))
         self._whereabouts.tidy(self._places, plan.neighbours)
@@ -59,6 +61,14 @@ class NeighbourTable:
         for target, addresses in there.items():
             self._hops.name_addresses(target, sorted(addresses, key=_plainness))
         self._publish_subnets(plan, ids)
+
+    def swept(self) -> None:
+        """A whole sweep ended, and may have freed hops: those that found no room try again."""
+        if self._refused and self._plan is not None:
+            self._publish_neighbours(self._plan, self._ids(self._plan))
+
+    def _ids(self, plan: Plan) -> dict[str, int]:
+        return {leg.name: self._publisher.leg_names.id_of(leg.name) for leg in plan.legs}
 
     def _places(self) -> set[tuple[str, str]]:
         """(leg, MAC) of every hop."""
