@@ -151,6 +151,12 @@ static __always_inline void set_ports(struct packet *p, __be16 source, __be16 de
 	p->key.high_port = p->from_low ? destination : source;
 }
 
+/* Bytes of a packet's IP header and of what stands before its L4 header. */
+static __always_inline __u32 l3_length(const struct packet *p)
+{
+	return p->length - (p->segments - 1) * p->headers - p->l4_length;
+}
+
 /* Whether a packet's ICMP is its own family's; the other one is a protocol like any. */
 static __always_inline bool icmp_of(__u8 family, __u8 ip_proto)
 {

@@ -74,7 +74,7 @@ static __noinline long write_rst(struct __sk_buff *skb, const struct packet *p, 
  */
 static __noinline __u32 answer_reset(struct __sk_buff *skb, struct frame *f, const struct packet *p, __u32 *ifindex)
 {
-	__u32 offset = ip_offset(f), payload, headers = p->length - (p->segments - 1) * p->headers - p->l4_length;
+	__u32 offset = ip_offset(f), payload, headers = l3_length(p);
 	__u32 length = p->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	struct packet *kept = keep_packet(p);
 	struct tcphdr tcp, rst;

@@ -11,7 +11,7 @@ import socket
 import struct
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +45,7 @@ OUTSIDE, FIREWALLS, SPARE, NO_XDP = "out0", "fw0", "spare0", "bridge0"
 ADDRESSES = {OUTSIDE: "192.0.2.2/24", FIREWALLS: "10.0.1.1/24", SPARE: "10.0.9.1/24", NO_XDP: "10.0.8.1/24"}
 ROUTER_MAC = "02:00:00:00:00:01"
 CLIENT, WWW = ("198.51.100.11", 40_000), ("203.0.113.80", 53)
+CLIENT6, WWW6 = ("2001:db8:51::11", 40_000), ("2001:db8:80::80", 53)
 CONNECTIONS = 4096
 PATIENCE_S = 10
 EVERYTHING = ConnectionQuery()
@@ -91,7 +92,7 @@ class FakeWorld:
         assert vlan == next(leg.vlan for leg in plan.legs if leg.name == "outside")
         usable = [s.name for each in plan.services if each.label == "FWM 1" for s in each.servers if s.usable]
         server = min(usable, key=lambda name: load["FWM 1", name].inactive)
-        self.dataplane.open(("FWM 1", server), ("outside", mac), source, WWW, State.UDP)
+        self.dataplane.open(("FWM 1", server), ("outside", mac), source, destination_of(source), State.UDP)
 
     def expire(self) -> None:
         self.dataplane.expire()
@@ -141,9 +142,14 @@ class KernelWorld:
 
     def send(self, source: tuple[str, int], mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
         """Send a datagram into the interface of leg `outside`."""
-        tags = b"".join(struct.pack("!HH", each.ethertype, number) for each, number in (vlan.tags if vlan else ()))
+        self.send_packet(datagram(source, destination_of(source)), mac, vlan)
+
+    def send_packet(self, packet: bytes, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
+        """Send an IP packet into the interface of leg `outside`."""
         own = bytes.fromhex(self.links[OUTSIDE].mac.replace(":", ""))
-        self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + tags + b"\x08\x00" + datagram(source, WWW))
+        tags = b"".join(struct.pack("!HH", each.ethertype, number) for each, number in (vlan.tags if vlan else ()))
+        ethertype = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
+        self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + tags + ethertype + packet)
 
     def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
         self.send(source, mac, vlan)
@@ -173,14 +179,26 @@ def _link(name: str, ifindex: int, mac: str) -> SeenLink:
     return SeenLink(ifindex, mac, 1500, up=True, addresses=(IPv4Interface(ADDRESSES[name]),), virtual=True)
 
 
+def destination_of(source: tuple[str, int]) -> tuple[str, int]:
+    """What a client of a family asks."""
+    return WWW6 if ":" in source[0] else WWW
+
+
 def datagram(source: tuple[str, int], destination: tuple[str, int]) -> bytes:
-    """An IPv4 packet with a UDP datagram of four bytes; no UDP checksum, as RFC 768 allows."""
+    """An IP packet with a UDP datagram of four bytes; no UDP checksum, which nobody here looks at."""
     udp = struct.pack("!HHHH", source[1], destination[1], 12, 0) + b"ping"
-    ends = IPv4Address(source[0]).packed + IPv4Address(destination[0]).packed
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    return packet(source[0], destination[0], socket.IPPROTO_UDP, udp)
+
+
+def packet(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
+    """An IP packet of the family of its addresses."""
+    ends = ip_address(source).packed + ip_address(destination).packed
+    if ":" in source:
+        return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + ends + payload
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + ends
     total = sum(struct.unpack("!10H", header))
     checksum = 0xFFFF - (total % 0xFFFF)
-    return header[:10] + struct.pack("!H", checksum) + header[12:] + udp
+    return header[:10] + struct.pack("!H", checksum) + header[12:] + payload
 
 
 def refused(world: World, plan: Plan) -> DataPlaneError:

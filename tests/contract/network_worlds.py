@@ -27,6 +27,7 @@ from lasthop.network.kernel import KernelNetwork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lasthop.model.real_server import Address
     from lasthop.network.interface import Network
 
 INTERFACE = "leg0"
@@ -42,13 +43,13 @@ class World(Protocol):
     def network(self) -> Network:
         """What is under test."""
 
-    def answer(self, address: IPv4Address | IPv6Address, mac: str) -> None:
+    def answer(self, address: Address, mac: str) -> None:
         """The station takes `address` and `mac` and announces itself."""
 
-    def silence(self, address: IPv4Address) -> None:
+    def silence(self, address: Address) -> None:
         """The station gives up `address`."""
 
-    def make_permanent(self, address: IPv4Address, mac: str) -> None:
+    def make_permanent(self, address: Address, mac: str) -> None:
         """The operator sets a neighbour by hand."""
 
     def set_up(self, *, up: bool) -> None:
@@ -68,13 +69,13 @@ class FakeWorld:
         self.network.put_link(self.link)
         self.network.drain()
 
-    def answer(self, address: IPv4Address | IPv6Address, mac: str) -> None:
+    def answer(self, address: Address, mac: str) -> None:
         self.network.answer(INTERFACE, address, mac)
 
-    def silence(self, address: IPv4Address) -> None:
+    def silence(self, address: Address) -> None:
         self.network.silence(INTERFACE, address)
 
-    def make_permanent(self, address: IPv4Address, mac: str) -> None:
+    def make_permanent(self, address: Address, mac: str) -> None:
         self.network.make_permanent(INTERFACE, address, mac)
 
     def set_up(self, *, up: bool) -> None:
@@ -137,23 +138,36 @@ class KernelWorld:
         stack.enter_context(namespace())
         return stack.enter_context(closing(IPRoute()))
 
-    def answer(self, address: IPv4Address | IPv6Address, mac: str) -> None:
+    def answer(self, address: Address, mac: str) -> None:
         self.far.link("set", index=self.far_index, address=mac)
         prefixlen, flags = (24, 0) if address.version == 4 else (64, 2)  # IFA_F_NODAD
         self.far.addr("replace", index=self.far_index, address=str(address), prefixlen=prefixlen, IFA_FLAGS=flags)
+        packed = bytes.fromhex(mac.replace(":", ""))
         if isinstance(address, IPv4Address):
-            self._announce(address, bytes.fromhex(mac.replace(":", "")))
+            self._announce(address, packed)
+        else:
+            self._advertise(address, packed)
 
     def _announce(self, address: IPv4Address, mac: bytes) -> None:
         """Send a gratuitous ARP request."""
         header = b"\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1)
         self.wire.send(header + mac + address.packed + bytes(6) + address.packed)
 
-    def silence(self, address: IPv4Address) -> None:
-        self.far.addr("del", index=self.far_index, address=str(address), prefixlen=24)
+    def _advertise(self, address: IPv6Address, mac: bytes) -> None:
+        """Send an unsolicited neighbour advertisement that overrides what is known (RFC 4861 section 7.2.6)."""
+        everybody = IPv6Address("ff02::1").packed
+        message = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + address.packed + b"\x02\x01" + mac
+        words = address.packed + everybody + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6) + message
+        checksum = 0xFFFF - sum(struct.unpack(f"!{len(words) // 2}H", words)) % 0xFFFF
+        header = struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + address.packed + everybody
+        packet = header + message[:2] + struct.pack("!H", checksum) + message[4:]
+        self.wire.send(b"\x33\x33\x00\x00\x00\x01" + mac + b"\x86\xdd" + packet)
+
+    def silence(self, address: Address) -> None:
+        self.far.addr("del", index=self.far_index, address=str(address), prefixlen=24 if address.version == 4 else 64)
         self.near.neigh("del", ifindex=self.index, dst=str(address))
 
-    def make_permanent(self, address: IPv4Address, mac: str) -> None:
+    def make_permanent(self, address: Address, mac: str) -> None:
         self.near.neigh("replace", ifindex=self.index, dst=str(address), lladdr=mac, state=NUD_PERMANENT)
 
     def set_up(self, *, up: bool) -> None:
@@ -162,7 +176,7 @@ class KernelWorld:
     def remove(self) -> None:
         self.near.link("del", index=self.index)
 
-    def flags(self, address: IPv4Address) -> tuple[int, int]:
+    def flags(self, address: Address) -> tuple[int, int]:
         """State and extended flags of the kernel's entry."""
         (entry,) = self.near.neigh("get", dst=str(address), ifindex=self.index)
         return entry["state"], entry.get_attr("NDA_FLAGS_EXT") or 0

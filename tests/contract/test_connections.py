@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,6 +42,24 @@ def test_a_query_finds_the_connections_it_describes(world: World, query: Connect
     assert {each.source_port for each in connections(world, query)} == ports
     assert world.dataplane.connections(replace(query, limit=1)).total == len(ports)
     assert len(connections(world, replace(query, top=Top.BYTES, limit=3))) == min(3, len(ports))
+
+
+@pytest.mark.parametrize(
+    ("client", "ports"),
+    [
+        ("2001:db8:51::/48", {3, 4}),
+        ("2001:db8:51::77/128", {4}),
+        ("::/0", {3, 4}),
+        ("0.0.0.0/0", {1, 2}),
+        ("::/1", {3, 4}),
+    ],
+)
+def test_a_client_of_a_family_is_found_by_a_prefix_of_that_family(world: World, client: str, ports: set[int]) -> None:
+    world.dataplane.publish(plan(world))
+    clients = ("198.51.100.11", "198.51.100.77", "2001:db8:51::11", "2001:db8:51::77")
+    for port, source in enumerate(clients, start=1):
+        world.arrive((source, port))
+    assert {each.source_port for each in connections(world, ConnectionQuery(client=ip_network(client)))} == ports
 
 
 def test_what_is_asked_for_most_of_comes_first(world: World) -> None:

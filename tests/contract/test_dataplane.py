@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,8 +23,10 @@ from lasthop.policy.compile import compile_plan
 from lasthop.policy.surroundings import Surroundings
 from tests.contract.dataplane_worlds import (
     CLIENT,
+    CLIENT6,
     CLIENT_MAC,
     CONNECTIONS,
+    FIREWALLS,
     FW1,
     FW1_MAC,
     FW2,
@@ -128,6 +130,26 @@ def test_a_connection_is_shown_with_both_its_hops(world: World) -> None:
     assert shown.last_hop == HopName("outside", CLIENT_MAC, None, "")
     assert (shown.packets.request, shown.packets.response) == (1, 0)
     assert shown.expires_s > shown.idle_s >= 0
+
+
+def test_a_firewall_carries_both_families(world: World) -> None:
+    world.dataplane.publish(plan(world, firewalls=(FW1,)))
+    world.arrive(mac=CLIENT_MAC)
+    world.arrive(CLIENT6, CLIENT_MAC)
+    four, six = sorted(connections(world), key=lambda each: ":" in each.source)
+    assert (six.source, six.source_port, six.destination) == (*CLIENT6, "2001:db8:80::80")
+    assert (six.real_server, six.forward_hop, six.last_hop) == (four.real_server, four.forward_hop, four.last_hop)
+
+
+def test_a_real_server_by_ipv6_address_has_a_hop_with_it(world: World) -> None:
+    fw6 = Service(6, (Match(families=("ipv6",)),), (RealServer("fw6", ip_address("2001:db8:1::11"), leg="firewalls"),))
+    neighbours: dict[tuple[int, Address], str] = {
+        (world.links[FIREWALLS].ifindex, ip_address("2001:db8:1::11")): OTHER_MAC
+    }
+    configuration = Configuration(Director("lb"), LEGS, (fw6,))
+    world.dataplane.publish(compile_plan(configuration, Surroundings(world.links, neighbours=neighbours)))
+    hop = hop_of(world, OTHER_MAC)
+    assert (hop.address, hop.name) == ("2001:db8:1::11", "fw6")
 
 
 def test_a_connection_counts_for_its_real_server_its_hops_and_the_table(world: World) -> None:

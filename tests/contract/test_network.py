@@ -37,8 +37,11 @@ from tests.contract.network_worlds import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lasthop.model.real_server import Address
+
 
 PEER, PEER6, STRANGER = IPv4Address("10.9.0.2"), IPv6Address("fd09::2"), IPv4Address("10.9.0.3")
+EITHER = pytest.mark.parametrize("peer", [PEER, PEER6], ids=["ipv4", "ipv6"])
 FIRST_MAC, SECOND_MAC = "02:00:00:00:00:11", "02:00:00:00:00:22"
 
 
@@ -65,7 +68,7 @@ def ifindex(world: World) -> int:
     return world.network.observe().links[INTERFACE].ifindex
 
 
-def mac_of(world: World, address: IPv4Address | IPv6Address) -> str | None:
+def mac_of(world: World, address: Address) -> str | None:
     found = [mac for (_, known), mac in world.network.observe().neighbours.items() if known == address]
     return found[0] if found else None
 
@@ -93,21 +96,17 @@ def test_own_addresses_and_broadcasts_are_local_and_others_are_not(world: World)
     assert not any(PEER in each for each in local)
 
 
-def test_a_wanted_neighbour_that_answers_is_resolved(world: World) -> None:
-    world.answer(PEER, FIRST_MAC)
-    world.network.keep_resolved(frozenset({(ifindex(world), PEER)}))
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
+@EITHER
+def test_a_wanted_neighbour_that_answers_is_resolved(world: World, peer: Address) -> None:
+    world.answer(peer, FIRST_MAC)
+    world.network.keep_resolved(frozenset({(ifindex(world), peer)}))
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
 
 
-def test_a_wanted_ipv6_neighbour_that_answers_is_resolved(world: World) -> None:
-    world.answer(PEER6, FIRST_MAC)
-    world.network.keep_resolved(frozenset({(ifindex(world), PEER6)}))
-    wait_until(world.network, lambda: mac_of(world, PEER6) == FIRST_MAC)
-
-
-def test_a_neighbour_that_is_not_wanted_is_not_resolved(world: World) -> None:
-    world.answer(PEER, FIRST_MAC)
-    assert mac_of(world, PEER) is None
+@EITHER
+def test_a_neighbour_that_is_not_wanted_is_not_resolved(world: World, peer: Address) -> None:
+    world.answer(peer, FIRST_MAC)
+    assert mac_of(world, peer) is None
 
 
 def test_a_wanted_neighbour_that_appears_later_joins(world: World) -> None:
@@ -117,31 +116,34 @@ def test_a_wanted_neighbour_that_appears_later_joins(world: World) -> None:
     wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
 
 
-def test_a_mac_address_that_moves_is_seen(world: World) -> None:
-    world.answer(PEER, FIRST_MAC)
-    world.network.keep_resolved(frozenset({(ifindex(world), PEER)}))
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
-    world.answer(PEER, SECOND_MAC)
-    wait_until(world.network, lambda: mac_of(world, PEER) == SECOND_MAC)
+@EITHER
+def test_a_mac_address_that_moves_is_seen(world: World, peer: Address) -> None:
+    world.answer(peer, FIRST_MAC)
+    world.network.keep_resolved(frozenset({(ifindex(world), peer)}))
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
+    world.answer(peer, SECOND_MAC)
+    wait_until(world.network, lambda: mac_of(world, peer) == SECOND_MAC)
 
 
-def test_a_neighbour_that_is_gone_is_no_longer_observed(world: World) -> None:
-    world.answer(PEER, FIRST_MAC)
-    world.network.keep_resolved(frozenset({(ifindex(world), PEER)}))
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
-    world.silence(PEER)
-    wait_until(world.network, lambda: mac_of(world, PEER) is None)
+@EITHER
+def test_a_neighbour_that_is_gone_is_no_longer_observed(world: World, peer: Address) -> None:
+    world.answer(peer, FIRST_MAC)
+    world.network.keep_resolved(frozenset({(ifindex(world), peer)}))
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
+    world.silence(peer)
+    wait_until(world.network, lambda: mac_of(world, peer) is None)
 
 
-def test_wanting_the_same_again_changes_nothing(world: World) -> None:
-    wanted = frozenset({(ifindex(world), PEER)})
-    world.answer(PEER, FIRST_MAC)
+@EITHER
+def test_wanting_the_same_again_changes_nothing(world: World, peer: Address) -> None:
+    wanted = frozenset({(ifindex(world), peer)})
+    world.answer(peer, FIRST_MAC)
     world.network.keep_resolved(wanted)
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
     quieten(world)
     world.network.keep_resolved(wanted)
     assert not announced(world.network, 0)
-    assert mac_of(world, PEER) == FIRST_MAC
+    assert mac_of(world, peer) == FIRST_MAC
 
 
 def test_a_permanent_neighbour_is_left_alone(world: World) -> None:
@@ -156,18 +158,19 @@ def test_a_pair_whose_interface_is_gone_is_skipped_and_the_others_are_resolved(w
     wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
 
 
-def test_an_interface_that_goes_down_is_seen_and_forgets_its_neighbours(world: World) -> None:
-    world.answer(PEER, FIRST_MAC)
-    wanted = frozenset({(ifindex(world), PEER)})
+@EITHER
+def test_an_interface_that_goes_down_is_seen_and_forgets_its_neighbours(world: World, peer: Address) -> None:
+    world.answer(peer, FIRST_MAC)
+    wanted = frozenset({(ifindex(world), peer)})
     world.network.keep_resolved(wanted)
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
     world.set_up(up=False)
     wait_until(world.network, lambda: not world.network.observe().links[INTERFACE].up)
-    assert mac_of(world, PEER) is None
+    assert mac_of(world, peer) is None
     world.set_up(up=True)
     wait_until(world.network, lambda: world.network.observe().links[INTERFACE].up)
     world.network.keep_resolved(wanted)
-    wait_until(world.network, lambda: mac_of(world, PEER) == FIRST_MAC)
+    wait_until(world.network, lambda: mac_of(world, peer) == FIRST_MAC)
 
 
 def test_an_interface_that_is_removed_is_gone_with_its_addresses_and_neighbours(world: World) -> None:
@@ -192,9 +195,10 @@ def test_changes_are_announced_until_they_are_drained(world: World) -> None:
 class TestTheKernelAlone:
     """What only the kernel's network has to cope with."""
 
-    def test_a_wanted_neighbour_is_a_managed_one(self, kernel_world: KernelWorld) -> None:
-        kernel_world.network.keep_resolved(frozenset({(kernel_world.index, PEER)}))
-        assert kernel_world.flags(PEER)[1] == neighbours.NTF_EXT_MANAGED
+    @EITHER
+    def test_a_wanted_neighbour_is_a_managed_one(self, kernel_world: KernelWorld, peer: Address) -> None:
+        kernel_world.network.keep_resolved(frozenset({(kernel_world.index, peer)}))
+        assert kernel_world.flags(peer)[1] == neighbours.NTF_EXT_MANAGED
 
     def test_an_entry_that_is_there_already_becomes_managed_and_keeps_its_mac(self, kernel_world: KernelWorld) -> None:
         kernel_world.answer(PEER, FIRST_MAC)
@@ -204,11 +208,18 @@ class TestTheKernelAlone:
         assert kernel_world.flags(PEER)[1] == neighbours.NTF_EXT_MANAGED
         assert mac_of(kernel_world, PEER) == FIRST_MAC
 
-    def test_a_failed_neighbour_joins_without_announcing_itself(self, kernel_world: KernelWorld) -> None:
-        kernel_world.network.keep_resolved(frozenset({(kernel_world.index, PEER)}))
-        wait_until(kernel_world.network, lambda: kernel_world.flags(PEER)[0] == NUD_FAILED)
-        kernel_world.far.addr("add", index=kernel_world.far_index, address=str(PEER), prefixlen=24)
-        wait_until(kernel_world.network, lambda: mac_of(kernel_world, PEER) is not None)
+    @EITHER
+    def test_a_failed_neighbour_joins_without_announcing_itself(self, kernel_world: KernelWorld, peer: Address) -> None:
+        kernel_world.network.keep_resolved(frozenset({(kernel_world.index, peer)}))
+        wait_until(kernel_world.network, lambda: kernel_world.flags(peer)[0] == NUD_FAILED)
+        kernel_world.far.addr(
+            "add",
+            index=kernel_world.far_index,
+            address=str(peer),
+            prefixlen=32 if peer.version == 4 else 128,
+            IFA_FLAGS=2,
+        )
+        wait_until(kernel_world.network, lambda: mac_of(kernel_world, peer) is not None)
 
     def test_where_managed_entries_are_refused_each_call_probes(self, kernel_world: KernelWorld) -> None:
         class Refusing:

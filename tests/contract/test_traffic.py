@@ -21,9 +21,11 @@ LENGTH = len(datagram(CLIENT, WWW))
 
 
 def persistent(drawn: Plan) -> Plan:
-    """The same with clients told apart by 24 bits in FWM 1."""
+    """The same with clients told apart by 24 bits in FWM 1, IPv6 clients by 64."""
     first, *others = drawn.services
-    return replace(drawn, services=(replace(first, persistence_s=60.0, persistence_prefix=24), *others))
+    return replace(
+        drawn, services=(replace(first, persistence_s=60.0, persistence_prefix=24, persistence_prefix6=64), *others)
+    )
 
 
 def totals(world: World) -> dict[tuple[str, str], int]:
@@ -137,10 +139,14 @@ def test_templates_say_who_is_bound_to_whom_and_for_how_long(kernel_world: Kerne
     kernel_world.arrive(("198.51.100.11", 1))
     kernel_world.arrive(("198.51.100.12", 2))
     kernel_world.arrive(("198.51.101.11", 3))
+    kernel_world.arrive(("2001:db8:51::11", 4))
+    kernel_world.arrive(("2001:db8:51::12", 5))
     told = {each.client: each for each in kernel_world.dataplane.traffic.templates()}
-    assert sorted(told) == ["198.51.100.0", "198.51.101.0"]
+    assert sorted(told) == ["198.51.100.0", "198.51.101.0", "2001:db8:51::"]
     first, other = told["198.51.100.0"], told["198.51.101.0"]
     assert (first.service, first.prefix, first.real_server, first.connections) == ("FWM 1", 24, "fw1", 2)
+    six = told["2001:db8:51::"]
+    assert (six.prefix, six.connections) == (64, 2)
     assert (other.real_server, other.connections, other.assured) == ("fw2", 1, False)
     assert 50 < first.expires_s <= 60
     kernel_world.dataplane.publish(persistent(plan(kernel_world, firewalls=(FW2,))))

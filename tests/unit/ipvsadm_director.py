@@ -13,7 +13,8 @@ from lasthop.api.fake import FakeOperations
 from lasthop.api.sample import sample
 from lasthop.cli.ipvsadm.program import called
 from lasthop.cli.ipvsadm.save import TIMEOUTS
-from lasthop.director.edits import edited, warnings_of
+from lasthop.director.advice import warnings_of
+from lasthop.director.edits import edited
 from lasthop.errors import DirectorError
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director, State
@@ -40,6 +41,7 @@ def service_report(service: Service) -> ServiceReport:
         service.label, service.scheduler, None if persistence is None else persistence.timeout, "drop", 0, 0, 0, 0, 0,
         scheduler_flags=service.scheduler_flags,
         persistence_prefix=32 if persistence is None else persistence.prefix,
+        persistence_prefix6=128 if persistence is None else persistence.prefix6,
         one_packet=service.one_packet,
     )  # fmt: skip
 

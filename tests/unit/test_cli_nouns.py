@@ -106,6 +106,27 @@ def test_connections_are_ordered_by_source_and_show_both_hops(lasthop: Callable[
     }  # fmt: skip
 
 
+def test_ipv6_is_in_brackets_and_a_gre_key_beside_the_protocol(
+    lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    tunnel = replace(
+        operations.connection_reports[0],
+        protocol="gre", source="2001:db8::9", source_port=0, destination="2001:db8::80", destination_port=0, key=4660,
+    )  # fmt: skip
+    operations.connection_reports = [tunnel, *operations.connection_reports]
+    _, *rows = table(lasthop("connections"))
+    assert rows[-1][:4] == ["edge", "gre key 4660", "[2001:db8::9]:0", "[2001:db8::80]:0"], "IPv4 comes first"
+
+
+def test_templates_of_ipv6_clients_have_their_own_prefix(
+    lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    six = replace(operations.template_reports[0], client="2001:db8:51::", prefix=64)
+    operations.template_reports = [six, replace(six, client="2001:db8::1", prefix=128), *operations.template_reports]
+    _, *rows = table(lasthop("templates"))
+    assert [row[1] for row in rows] == ["198.51.100.9", "198.51.101.0/24", "2001:db8::1", "2001:db8:51::/64"]
+
+
 @pytest.mark.parametrize(
     ("filters", "number"),
     [

@@ -54,6 +54,9 @@ def test_mark_rules_are_told_by_their_conditions(lasthop: Callable[..., Result],
     edit = MarkEdit("add_mark", 1, leg="outside", protocol="tcp", destination_port="80", dscp=46)
     assert operations.edited == [edit, dataclasses.replace(edit, kind="delete_mark")]
     assert lasthop("mark", "add", "--leg", "outside").exit_code == 2
+    assert lasthop("mark", "add", "--mark", "1", "--family", "ipv6", "--protocol", "89").exit_code == 0
+    assert operations.edited[-1] == MarkEdit("add_mark", 1, family="ipv6", protocol="89")
+    assert lasthop("mark", "add", "--mark", "1", "--family", "ip").exit_code == 2
 
 
 def test_warnings_are_lines_on_standard_error(lasthop: Callable[..., Result], operations: FakeOperations) -> None:

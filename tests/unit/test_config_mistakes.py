@@ -118,15 +118,31 @@ SINGLE = [
     ('leg = "firewalls"', "dscp = 64", "service[1].match[0].dscp", "64", "too big", "use 63 or less"),
     ('leg = "firewalls"', 'source = "10.0.1.1/24"', "service[1].match[0].source", '"10.0.1.1/24"', "host bits",
      'write "10.0.1.0/24" for the network or "10.0.1.1"'),
-    ('leg = "firewalls"', 'source = "2001:db8::/32"', "service[1].match[0].source", '"2001:db8::/32"', "IPv6, which is",
-     "go to the kernel"),
-    ('leg = "firewalls"', 'source = "www"', "service[1].match[0].source", '"www"', "no IPv4 prefix", "203.0.113.0/24"),
+    ('leg = "firewalls"', 'source = "2001:db8::1/32"', "service[1].match[0].source", '"2001:db8::1/32"', "host bits",
+     'write "2001:db8::/32" for the network or "2001:db8::1"'),
+    ('leg = "firewalls"', 'source = "::ffff:10.0.0.0/104"', "service[1].match[0].source", '"::ffff', "an IPv4 prefix",
+     'write "10.0.0.0/8"'),
+    ('leg = "firewalls"', 'source = "2001:db8::1%eth0"', "service[1].match[0].source", '"2001', "names an interface",
+     "leave '%'"),
+    ('leg = "firewalls"', 'source = "www"', "service[1].match[0].source", '"www"', "no IP prefix", "203.0.113.0/24"),
+    ('leg = "firewalls"', 'source = "10.0.0.0/8", destination = "2001:db8::/32"', "service[1].match[0].destination",
+     '"2001:db8::/32"', "of IPv4 and of IPv6, and a packet is of one", "one family"),
+    ('leg = "firewalls"', 'source = ["10.0.0.0/8", "192.0.2.1"], protocol = "icmpv6"', "service[1].match[0].source",
+     '["10.0.0.0/8"', "no packet to match", "one family"),
+    ('leg = "firewalls"', 'family = "ipv6", protocol = 1', "service[1].match[0].protocol", "1", "no packet to match",
+     "one family"),
+    ('leg = "firewalls"', 'family = "ip"', "service[1].match[0].family", '"ip"', "'ipv4' or 'ipv6'", "family ="),
+    ("mark = 2", 'mark = 2\nfamily = "ipv4"', "service[1].family", '"ipv4"', "'ipv6'", 'family = "ipv6"'),
     ('leg = "firewalls"', 'source_real_server = "fw"', "service[1].match[0].source_real_server", '"fw"',
      "no real server", "did you mean"),
     ('leg = "firewalls"', 'source_real_server = ["*", "fw1"]', "service[1].match[0].source_real_server", '["*", "fw1"]',
      "any real server", "names alone"),
-    ('protocol = "tcp"', 'protocol = "gre"', "service[0].match[0].protocol", '"gre"', "'tcp', 'udp', 'sctp' or 'icmp'",
-     "protocol ="),
+    ('protocol = "tcp", destination_port = 80', 'protocol = "gree"', "service[0].match[0].protocol", '"gree"',
+     "no protocol", "did you mean gre?"),
+    ('protocol = "tcp", destination_port = 80', "protocol = 256", "service[0].match[0].protocol", "256",
+     "no protocol's number", "1 to 255"),
+    ('protocol = "tcp"', 'protocol = ["tcp", 89]', "service[0].match[0].destination_port", "80", "protocol 89 has none",
+     "one match for protocol 89"),
     ('protocol = "tcp", ', "", "service[0].match[0].destination_port", "80", "without a protocol", 'protocol = "tcp"'),
     ('protocol = "tcp"', 'protocol = ["tcp", "icmp"]', "service[0].match[0].destination_port", "80", "icmp has none",
      "one match for icmp"),
@@ -148,13 +164,24 @@ SINGLE = [
     ('when_empty = "drop"', 'when_empty = "bypass"', "service[0].when_empty", '"bypass"', "'drop' or 'kernel'",
      "write"),
     ('when_empty = "drop"', "shape = 1", "service[0].shape", "1", "no key",
-     "use one of mark, match, address"),
+     "use one of mark, family, match, address"),
     ('"fw2"', '"fw1"', "service[0].real_server[1].name", '"fw1"', "the name of real_server[0]", "once per service"),
     ('"10.0.1.12"', '"10.0.1.12/24"', "service[0].real_server[1].address", '"10.0.1.12/24"', "a prefix", '"10.0.1.12"'),
-    ('"10.0.1.12"', '"10.0.1.256"', "service[0].real_server[1].address", '"10.0.1.256"', "no IPv4 address", "0 to 255"),
-    ('"10.0.1.12"', '"2001:db8::1"', "service[0].real_server[1].address", '"2001:db8::1"', "IPv4 only", "IPv4 address"),
+    ('"10.0.1.12"', '"10.0.1.256"', "service[0].real_server[1].address", '"10.0.1.256"', "no IP address", "10.0.1.11"),
+    ('"10.0.1.12"', '"fe80::1"', "service[0].real_server[1].address", '"fe80::1"', "link-local address", "fd00::/8"),
+    ('"10.0.1.12"', '"fe80::1%eth1"', "service[0].real_server[1].address", '"fe80', "link-local address", "fd00::/8"),
+    ('"10.0.1.12"', '"fd00::1%eth1"', "service[0].real_server[1].address", '"fd00', "the leg's", '"fd00::1"'),
+    ('"10.0.1.12"', '"::ffff:10.0.1.12"', "service[0].real_server[1].address", '"::ffff', "IPv4 address written as",
+     'write "10.0.1.12"'),
+    ('"10.0.1.12"', '"ff02::1"', "service[0].real_server[1].address", '"ff02::1"', "not the address of one", "box"),
+    ('"10.0.1.12"', '"10.0.1.12"\nother_addresses = ["fe80::2"]', "service[0].real_server[1].other_addresses[0]",
+     '"fe80::2"', "link-local address", "fd00::/8"),
+    ('"10.0.1.12"', '"10.0.1.12"\nother_addresses = ["fd00::2", "10.0.1.11"]',
+     "service[0].real_server[1].other_addresses[1]", '"10.0.1.11"', "an address of 'fw1'", "one name"),
+    ('when_empty = "drop"', 'related = "pair"', "service[0].related", '"pair"', "'none' or 'address-pair'",
+     "related ="),
     ('"10.0.1.12"', '"224.0.0.1"', "service[0].real_server[1].address", '"224.0.0.1"', "not the address of one", "box"),
-    ('"10.0.1.12"', '"10.0.1.11"', "service[0].real_server[1].address", '"10.0.1.11"', "the address of 'fw1'",
+    ('"10.0.1.12"', '"10.0.1.11"', "service[0].real_server[1].address", '"10.0.1.11"', "an address of 'fw1'",
      "one name"),
     ("weight = 1", "weight = 65536", "service[0].real_server[0].weight", "65536", "too big", "use 65535 or less"),
     ("weight = 1", "weight = 1.5", "service[0].real_server[0].weight", "1.5", "whole number", "weight = 1"),
@@ -248,6 +275,38 @@ def test_the_same_box_may_have_another_address_in_another_zone() -> None:
 def test_the_same_address_may_be_another_box_in_another_zone() -> None:
     text = GOOD + '[[service]]\nmark = 3\nmatch = [{ leg = "inside" }]\n'
     parse(text + '[[service.real_server]]\nname = "ids"\naddress = "10.0.1.11"\n', "lb.toml")
+
+
+BY_ADDRESS = """
+[[service]]
+address = "{address}"
+protocol = "tcp"
+port = 80
+real_server = []
+"""
+
+
+def test_an_ipv6_address_is_the_same_however_it_is_written() -> None:
+    text = GOOD + BY_ADDRESS.format(address="2001:db8::80") + BY_ADDRESS.format(address="2001:DB8:0:0::80")
+    (mistake,) = mistakes(text)
+    assert (mistake.key, "taken" in mistake.problem) == ("service[3].address", True)
+    again = GOOD.replace("10.0.1.11", "fd00::11").replace('"192.0.2.1"\nleg = "outside"', '"FD00:0::11"')
+    (mistake,) = mistakes(again)
+    assert (mistake.key, "address of 'fw1'" in mistake.problem) == ("service[1].real_server[0].address", True)
+
+
+def test_a_mark_may_be_two_services_of_which_one_is_for_ipv6() -> None:
+    text = GOOD.replace("mark = 2", 'mark = 1\nfamily = "ipv6"')
+    assert [service.label for service in parse(text, "lb1.toml").services] == ["FWM 1", "FWM 1 IPv6"]
+    (mistake,) = mistakes(text.replace('leg = "firewalls"', 'source = "192.0.2.0/24"'))
+    assert (mistake.key, "service's family is ipv6" in mistake.problem) == ("service[1].match[0].source", True)
+    assert len(mistakes(text.replace("mark = 1", 'mark = 1\nfamily = "ipv6"', 1))) == 1
+
+
+def test_a_family_is_for_a_service_by_mark() -> None:
+    text = GOOD + BY_ADDRESS.format(address="2001:db8::80").replace("port = 80", 'port = 80\nfamily = "ipv6"')
+    (mistake,) = mistakes(text)
+    assert (mistake.key, "for a service by mark" in mistake.problem) == ("service[2].family", True)
 
 
 def test_broken_toml_is_reported_with_line_and_column_and_the_line() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import get_args
 
 import pytest
@@ -16,7 +16,7 @@ from lasthop.errors import ConfigurationError
 from lasthop.model.director import FIREWALL_SAFE_TIMEOUTS, PROFILES, State
 from lasthop.model.leg import Leg, Mode
 from lasthop.model.rule import Match, PortRange
-from lasthop.model.service import Persistence, WhenEmpty
+from lasthop.model.service import Persistence, Related, WhenEmpty
 
 LEAST = """
 [director]
@@ -53,6 +53,16 @@ def test_empty_persistence_is_six_minutes_for_each_client() -> None:
     assert configuration.services[0].persistence == Persistence(timeout=360, prefix=32)
 
 
+def test_a_real_server_may_have_addresses_of_both_families_and_a_service_related_connections() -> None:
+    text = LEAST.format(more='match = [{}]\nrelated = "address-pair"').replace(
+        '"10.0.1.11"', '"2001:db8:1::11"\nother_addresses = ["10.0.1.11", "10.0.1.11", "fd00::1"]'
+    )
+    (service,) = parse(text, "lb1.toml").services
+    assert service.related is Related.ADDRESS_PAIR
+    assert service.real_servers[0].address == ip_address("2001:db8:1::11")
+    assert service.real_servers[0].other_addresses == (ip_address("10.0.1.11"), ip_address("fd00::1"))
+
+
 MATCHES = [
     ('leg = "lan"', Match(legs=("lan",))),
     ('leg = ["lan", "lan"]', Match(legs=("lan",))),
@@ -71,6 +81,10 @@ MATCHES = [
         'protocol = "udp", destination_port = [53, "80", "8000-8080"]',
         Match(protocols=("udp",), destination_ports=(PortRange(53, 53), PortRange(80, 80), PortRange(8000, 8080))),
     ),
+    ('protocol = ["gre", 89, "47", "6"]', Match(protocols=("gre", "89", "tcp"))),
+    ('family = "ipv6"', Match(families=("ipv6",))),
+    ('family = ["ipv4", "ipv6"]', Match(families=("ipv4", "ipv6"))),
+    ('source = ["2001:db8::/32", "::/0"]', Match(sources=(IPv6Network("2001:db8::/32"), IPv6Network("::/0")))),
     ("dscp = [0, 63]", Match(dscp=(0, 63))),
 ]
 

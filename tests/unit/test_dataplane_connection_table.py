@@ -93,8 +93,6 @@ def meets(entry: Any, wanted: Conditions) -> bool:
     state, flags = word & 0xFF, word >> 8 & 0xFF
     client = IPv6Address(entry["key"]["low" if flags & FLAGS["FROM_LOW"] else "high"].tobytes())
     within = wanted.client is None or (client.ipv4_mapped or client) in wanted.client
-    if isinstance(wanted.client, IPv6Network):
-        within = client in wanted.client
     return bool(
         flags & FLAGS["LIVE"]
         and NOW - int(entry["last_seen_ns"]) <= int(TIMEOUTS[state])

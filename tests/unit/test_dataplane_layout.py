@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lasthop.dataplane import abi, table_size
 from lasthop.dataplane.btf import Btf
-from lasthop.dataplane.encode import Half, Ids, encode, protocol_name
+from lasthop.dataplane.encode import Half, Ids, encode
 from lasthop.dataplane.identity import NameTable
 from lasthop.dataplane.kernel import require_kernel
 from lasthop.dataplane.loader import Role
@@ -22,7 +22,7 @@ from lasthop.dataplane.resize import Phase
 from lasthop.errors import DataPlaneError
 from lasthop.model.director import PROFILES, State, Timeouts
 from lasthop.model.rule import PortRange
-from lasthop.model.service import WhenEmpty
+from lasthop.model.service import Related, WhenEmpty
 from lasthop.policy import limits
 from lasthop.policy.plan import Choice, Plan, PlannedRule, PlannedServer, PlannedService
 
@@ -160,8 +160,19 @@ def test_target_word_holds_leg_and_mac_and_is_never_zero(leg_id: int, mac: str) 
     assert abi.split_target(word) == (leg_id, mac)
 
 
-def test_protocols_have_names_and_others_keep_their_number() -> None:
-    assert [protocol_name(number) for number in (1, 6, 17, 132, 47)] == ["icmp", "tcp", "udp", "sctp", "47"]
+@pytest.mark.parametrize(
+    ("network", "mask"),
+    [
+        ("10.1.0.0/16", bytes([0xFF] * 14) + bytes(2)),
+        ("0.0.0.0/0", bytes([0xFF] * 12) + bytes(4)),
+        ("::/0", bytes(16)),
+        ("2001:db8::/33", bytes([0xFF] * 4 + [0x80]) + bytes(11)),
+        ("2001:db8::1/128", bytes([0xFF] * 16)),
+    ],
+)
+def test_the_mask_of_a_prefix_is_of_128_bits(network: str, mask: bytes) -> None:
+    assert abi.mask(ip_network(network)) == mask
+    assert abi.prefix_length(ip_network(network)) == int.from_bytes(mask, "big").bit_count()
 
 
 @pytest.mark.parametrize("release", ["6.1.0-18-cloud-amd64", "6.18.44", "7.0", "10.2.1", "unheard-of"])
@@ -283,8 +294,17 @@ def test_fallback_table_names_servers_by_their_ids() -> None:
 
 
 def test_persistence_is_laid_out_in_nanoseconds_and_prefix_bits() -> None:
-    half = encoded([service("one", [server("a")], persistence_s=0.5, persistence_prefix=24)])
-    assert (int(half.services[5]["persistence_ns"]), int(half.services[5]["persistence_prefix"])) == (500_000_000, 24)
+    one = service("one", [server("a")], persistence_s=0.5, persistence_prefix=24, persistence_prefix6=64)
+    laid = encoded([one]).services[5]
+    assert [int(laid[f"persistence_{name}"]) for name in ("ns", "prefix", "prefix6")] == [500_000_000, 96 + 24, 64]
+
+
+def test_a_related_service_says_so_and_has_packets_note_pairs_of_addresses() -> None:
+    related, noting = abi.enum("service_flag")["SERVICE_RELATED"], abi.enum("ruleset_flag")["RULESET_RELATED"]
+    half = encoded([service("one", [server("a")], related=Related.ADDRESS_PAIR), service("two", [server("b")])])
+    assert [bool(half.services[id_]["flags"] & related) for id_ in (5, 6)] == [True, False]
+    assert half.ruleset["flags"][0] & noting
+    assert not encoded([service("one", [server("a")])]).ruleset["flags"][0] & noting
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -302,9 +322,11 @@ def test_rule_without_conditions_takes_everything() -> None:
     passing, marking = half.rules[:2]
     assert (int(half.ruleset["pass_count"][0]), int(half.ruleset["rule_count"][0])) == (1, 2)
     assert [int(passing["service"]), int(marking["service"])] == [abi.enum("service_id")["SERVICE_NONE"], 5]
-    assert [int(marking[name]) for name in ("leg", "box", "dscp", "ip_proto", "source_mask")] == [
-        values["ANY_LEG"], values["NO_BOX"], values["ANY_DSCP"], values["ANY_PROTOCOL"], 0
+    assert [int(marking[name]) for name in ("leg", "box", "dscp", "ip_proto", "family")] == [
+        values["ANY_LEG"], values["NO_BOX"], values["ANY_DSCP"], values["ANY_PROTOCOL"], values["ANY_FAMILY"]
     ]  # fmt: skip
+    assert not marking["source_mask"].any()
+    assert not marking["destination_mask"].any()
     assert (int(marking["source_port_first"]), int(marking["source_port_last"])) == (0, 65535)
 
 
@@ -312,7 +334,9 @@ def test_conditions_of_a_rule_are_laid_out_with_addresses_in_network_order() -> 
     conditions = {"leg": "outside", "source": IPv4Network("10.1.2.0/24"), "dscp": 0, "protocol": 17}
     half = encoded([service("one", [server("a")])], [rule("one", source_real_server="a", **conditions)])
     laid = half.rules[0]
-    assert laid["source"].tobytes() + laid["source_mask"].tobytes() == bytes([10, 1, 2, 0, 255, 255, 255, 0])
+    assert laid["source"].tobytes() == bytes(10) + bytes([255, 255, 10, 1, 2, 0])
+    assert laid["source_mask"].tobytes() == bytes([255] * 15 + [0])
+    assert int(laid["family"]) == 4
     assert [int(laid[name]) for name in ("leg", "box", "dscp", "ip_proto")] == [3, 1, 0, 17]
     anyone = encoded([service("one", [server("a")])], [rule("one", source_real_server="*")]).rules[0]
     assert int(anyone["box"]) == abi.enum("rule_value")["ANY_BOX"]
@@ -330,6 +354,16 @@ def test_what_exceeds_the_maps_is_refused_with_both_numbers() -> None:
         )
 
 
-def test_rule_for_ipv6_is_refused_rather_than_widened() -> None:
-    with pytest.raises(DataPlaneError, match="can't publish a rule for 2001:db8::/32; use IPv4"):
-        encoded([], [rule(None, source=IPv6Network("2001:db8::/32"))])
+def test_rule_for_ipv6_is_laid_out_as_it_is() -> None:
+    half = encoded([], [rule(None, destination=IPv6Network("2001:db8::/32")), rule(None, family=6)])
+    laid, any_address = half.rules[:2]
+    assert laid["destination"].tobytes() == IPv6Address("2001:db8::").packed
+    assert laid["destination_mask"].tobytes() == bytes([255] * 4) + bytes(12)
+    assert [int(each["family"]) for each in (laid, any_address)] == [6, 6]
+    assert not any_address["destination_mask"].any()
+
+
+def test_every_ipv4_address_is_more_than_no_prefix() -> None:
+    laid = encoded([], [rule(None, source=IPv4Network("0.0.0.0/0"))]).rules[0]
+    assert laid["source"].tobytes() == bytes(10) + bytes([255, 255]) + bytes(4)
+    assert laid["source_mask"].tobytes() == bytes([255] * 12) + bytes(4)

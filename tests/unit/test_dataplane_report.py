@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,6 +88,28 @@ def test_originator_with_the_higher_address_is_the_source() -> None:
         "10.0.0.2", 80, "10.0.0.1", 1000
     )  # fmt: skip
     assert not shown.assured
+
+
+@pytest.mark.parametrize("flag", ["CONNECTION_FROM_LOW", "CONNECTION_LIVE"])
+def test_a_gre_key_is_whole_whoever_opened_the_connection_and_is_no_port(flag: str) -> None:
+    tunnel = entry(abi.enum("connection_flag")[flag], State.OTHER)
+    tunnel["key"]["ip_proto"] = 47
+    tunnel["key"]["low_port"], tunnel["key"]["high_port"] = np.array([0x1234, 0x5678], "u2").byteswap()
+    shown = report(tunnel)
+    assert (shown.protocol, shown.state, shown.key) == ("gre", "OTHER", 0x12345678)
+    assert (shown.source_port, shown.destination_port) == (0, 0)
+    tunnel["key"]["low_port"] = tunnel["key"]["high_port"] = 0
+    assert report(tunnel).key is None
+
+
+@pytest.mark.parametrize(("number", "name"), [(58, "icmpv6"), (50, "esp"), (89, "89"), (0, "0")])
+def test_ipv6_addresses_and_any_protocol_are_shown(number: int, name: str) -> None:
+    other = entry(abi.enum("connection_flag")["CONNECTION_FROM_LOW"], State.OTHER)
+    other["key"]["low"] = np.frombuffer(IPv6Address("2001:db8::1").packed, "u1")
+    other["key"]["high"] = np.frombuffer(IPv6Address("2001:db8::2").packed, "u1")
+    other["key"]["ip_proto"] = number
+    shown = report(other)
+    assert (shown.protocol, shown.source, shown.destination, shown.key) == (name, "2001:db8::1", "2001:db8::2", None)
 
 
 @pytest.mark.parametrize("now", [NOW - 10**10, NOW - 25 * 10**8])

@@ -12,7 +12,8 @@ import pytest
 
 from lasthop.config import parse
 from lasthop.config.dump import dump
-from lasthop.director.edits import edited, warnings_of
+from lasthop.director.advice import warnings_of
+from lasthop.director.edits import edited
 from lasthop.errors import DataPlaneError, EditError
 from lasthop.model.change import Stranded
 from lasthop.model.director import State

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lasthop.config import load
-from lasthop.director.edits import edited, parse_label, warnings_of
+from lasthop.director.advice import warnings_of
+from lasthop.director.edits import edited, service_of
 from lasthop.errors import EditError
 from lasthop.model.director import State
 from lasthop.model.edit import (
@@ -24,13 +26,12 @@ from lasthop.model.edit import (
     Weigh,
 )
 from lasthop.model.rule import MarkRule, Match, PortRange
-from lasthop.model.service import Persistence, VirtualAddress
+from lasthop.model.service import Persistence, Service, VirtualAddress
 from lasthop.policy.limits import MAX_SERVERS_PER_SERVICE
 
 if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
     from lasthop.model.edit import Edit
-    from lasthop.model.service import Service
 
 LB1 = load(Path(__file__).parents[2] / "examples/lb1.toml")
 
@@ -182,6 +183,10 @@ def test_a_refused_edit_tells_its_place_and_changes_nothing() -> None:
         (ServiceEdit("add_service", "FWM 7", "sh", ("port",)), "invalid"),
         (ServiceEdit("add_service", "FWM 7", persistence_s=0), "invalid"),
         (ServiceEdit("add_service", "FWM 7", persistence_s=1, persistence_prefix=0), "invalid"),
+        (ServiceEdit("add_service", "FWM 7", persistence_s=1, persistence_prefix6=129), "invalid"),
+        (ServiceEdit("add_service", "FWM 7 IPv4"), "invalid"),
+        (ServiceEdit("add_service", "TCP [fe80::1]:80"), "invalid"),
+        (MarkEdit("add_mark", 1, family="ipv6", protocol="icmp"), "invalid"),
         (ServerEdit("add_server", "FWM 9", "10.0.1.99"), "no_such_service"),
         (ServerEdit("add_server", "FWM 1", "10.0.1.11"), "server_exists"),
         (ServerEdit("add_server", "FWM 1", "10.0.1.99", "fw1"), "server_exists"),
@@ -224,9 +229,43 @@ def test_more_real_servers_than_a_service_holds_are_refused() -> None:
 @pytest.mark.parametrize(
     ("label", "meant"),
     [
-        ("FWM 4294967295", (4294967295, None)),
-        ("SCTP 203.0.113.80:9", (0, VirtualAddress("sctp", IPv4Address("203.0.113.80"), 9))),
+        ("FWM 4294967295", (4294967295, "", None)),
+        ("FWM 8 IPv6", (8, "ipv6", None)),
+        ("SCTP 203.0.113.80:9", (0, "", VirtualAddress("sctp", IPv4Address("203.0.113.80"), 9))),
+        ("TCP [2001:db8::80]:80", (0, "", VirtualAddress("tcp", IPv6Address("2001:db8::80"), 80))),
     ],
 )
-def test_a_label_is_read(label: str, meant: object) -> None:
-    assert parse_label(label) == meant
+def test_a_label_is_read_and_is_what_its_service_calls_itself(label: str, meant: object) -> None:
+    service = service_of(label)
+    assert (service.mark, service.family, service.virtual_address) == meant
+    assert service.label == label
+
+
+def test_a_service_is_found_by_its_address_however_it_is_written() -> None:
+    service = ServiceEdit("add_service", "TCP [2001:DB8:0::80]:080")
+    server = ServerEdit("add_server", "TCP [2001:db8::80]:80", "2001:db8:1:0::11")
+    made = edited(LB1, [service, server]).services[-1]
+    assert made.label == "TCP [2001:db8::80]:80"
+    assert [(each.name, str(each.address)) for each in made.real_servers] == [("2001:db8:1::11", "2001:db8:1::11")]
+    assert refused(service, service).code == "service_exists"
+
+
+def test_a_mark_may_have_a_service_for_ipv6_beside_the_other() -> None:
+    after = edited(LB1, [ServiceEdit("add_service", "FWM 1 IPv6", "rr", persistence_s=60, persistence_prefix6=64)])
+    assert [service.label for service in after.services if service.mark == 1] == ["FWM 1", "FWM 1 IPv6"]
+    assert after.services[-1].persistence == Persistence(60, 32, 64)
+    assert not warnings_of(after, [ServiceEdit("add_service", "FWM 1 IPv6")]), "what FWM 1 matches has the mark"
+    alone = edited(LB1, [ServiceEdit("add_service", "FWM 77 IPv6")])
+    assert warnings_of(alone, [ServiceEdit("add_service", "FWM 77 IPv6")])
+
+
+def test_what_a_service_for_ipv6_matched_stays_a_rule_for_ipv6() -> None:
+    own = Service(5, (Match(protocols=("tcp",)),), (), family="ipv6")
+    after = edited(replace(LB1, services=(*LB1.services, own)), [DeleteService("delete_service", "FWM 5 IPv6")])
+    assert after.mark_rules[-1] == MarkRule(5, Match(protocols=("tcp",), families=("ipv6",)))
+
+
+def test_an_edit_that_says_nothing_of_ipv6_clients_keeps_their_prefix() -> None:
+    first = ServiceEdit("edit_service", "FWM 1", persistence_s=60, persistence_prefix6=56)
+    again = ServiceEdit("edit_service", "FWM 1", persistence_s=70)
+    assert edited(LB1, [first, again]).services[0].persistence == Persistence(70, 32, 56)

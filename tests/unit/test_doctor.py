@@ -110,6 +110,12 @@ def test_a_kernel_that_does_not_forward_is_a_note_with_the_command() -> None:
     ]
 
 
+def test_a_machine_that_does_not_forward_ipv6_is_told_how() -> None:
+    findings = judge_machine(replace(HEALTHY, ip6_forward=False))
+    (told,) = (finding for finding in findings if finding.subject == "forwarding")
+    assert (told.ok, told.remedy_command) == (True, "sysctl -w net.ipv6.conf.all.forwarding=1")
+
+
 def test_a_machine_that_does_not_tell_is_not_accused() -> None:
     silent = replace(HEALTHY, bpf_jit=None, ip_forward=None, memory_available=None)
     silent = replace(silent, interfaces={"eth0": Interface(up=True, mtu=1500, driver="", virtual=False)})

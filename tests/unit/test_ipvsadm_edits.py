@@ -101,9 +101,7 @@ def test_what_a_director_refuses_is_said_in_ipvsadms_words(
         (("-a", "-f", "1", "-r", "10.1.0.1", "-m"), 2, "there is only direct routing, so -m is not to be had; use -g"),
         (("-e", "-f", "1", "-r", "10.1.0.1", "-i"), 2, "there is only direct routing, so -i is not to be had; use -g"),
         (("-A", "-f", "8", "--pe", "sip"), 2, "there is no persistence engine 'sip'; leave --pe out"),
-        (("-A", "-f", "8", "-6"), 2, "this release balances IPv4 only; give IPv4 addresses, and leave -6 out"),
-        (("-A", "-t", "[2001:db8::80]:80"), 2, "this release balances IPv4 only; "),
-        (("-a", "-t", "[2001:db8::80]:80", "-r", "2001:db8::1"), 2, "this release balances IPv4 only; "),
+        (("-A", "-t", "[fe80::80]:80"), 255, "is a link-local address"),
         (("-A", "-f", "8", "-p", "-M", "255.0.255.0"), 2, "netmask 255.0.255.0 has ones behind a zero; "),
         (("--start-daemon", "master"), 2, "there is no sync daemon of LVS's kind; leave --start-daemon out: "),
         (("--stop-daemon", "backup"), 2, "there is no sync daemon of LVS's kind; leave --stop-daemon out: "),
@@ -138,6 +136,40 @@ def test_a_service_and_a_server_have_everything_that_was_given(lb1: EditedOperat
     assert (server.address, server.weight, server.upper_threshold, server.lower_threshold) == (
         IPv4Address("10.1.0.1"), 3, 100, 50,
     )  # fmt: skip
+
+
+def test_ipv6_is_typed_as_ipvsadm_has_it(lb1: EditedOperations) -> None:
+    ipvsadm(lb1, "-A", "-f", "8", "-6", "-p", "90", "-M", "64")
+    assert ipvsadm(lb1, "-a", "-f", "8", "-6", "-r", "2001:db8:1::11", "-w", "2") == DONE
+    assert ipvsadm(lb1, "-A", "-t", "[2001:db8::80]:80", "-s", "lc") == DONE
+    assert ipvsadm(lb1, "-a", "-t", "[2001:db8::80]:80", "-r", "[2001:db8:1::11]:80") == DONE
+    assert ipvsadm(lb1, "-a", "-t", "[2001:db8::80]:80", "-r", "10.1.0.1").status == 2, "ipvsadm wants one family"
+    marked, addressed = lb1.configuration.services
+    assert (marked.label, marked.family, marked.persistence) == ("FWM 8 IPv6", "ipv6", Persistence(90, 32, 64))
+    assert [(each.name, str(each.address)) for each in marked.real_servers] == [("2001:db8:1::11", "2001:db8:1::11")]
+    assert addressed.label == "TCP [2001:db8::80]:80"
+    assert ipvsadm(lb1, "-Ln").out.splitlines()[3:] == [
+        "TCP  [2001:db8::80]:80 lc",
+        "  -> [2001:db8:1::11]:80          Route   1      0          0         ",
+        "FWM  8 IPv6 wlc persistent 90 mask 64",
+        "  -> [2001:db8:1::11]:0           Route   2      0          0         ",
+    ]
+    saved = ipvsadm(lb1, "-S", "-n").out
+    assert "-A -f 8 -6 -s wlc -p 90 -M 64\n-a -f 8 -6 -r [2001:db8:1::11]:0 -g -w 2\n" in saved
+    again = operations()
+    assert ipvsadm(again, "-R", given=saved).status == 0
+    assert ipvsadm(again, "-S", "-n").out == saved
+
+
+def test_a_mark_has_a_service_for_each_family_as_in_lvs(lb1: EditedOperations) -> None:
+    ipvsadm(lb1, "-A", "-f", "1", "-p", "60", "-M", "255.255.255.0")
+    ipvsadm(lb1, "-A", "-f", "1", "-6", "-s", "rr")
+    assert ipvsadm(lb1, "-A", "-f", "1", "-6") == Said(255, "", "Service already exists\n")
+    assert [each.label for each in lb1.configuration.services] == ["FWM 1", "FWM 1 IPv6"]
+    assert ipvsadm(lb1, "-E", "-f", "1", "-6", "-p").status == 0
+    assert [each.persistence for each in lb1.configuration.services] == [Persistence(60, 24), Persistence(360)]
+    assert ipvsadm(lb1, "-D", "-f", "1") == DONE
+    assert [each.label for each in lb1.configuration.services] == ["FWM 1 IPv6"]
 
 
 def test_an_edit_forgets_what_is_not_given_as_ipvsadm_does(lb1: EditedOperations) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 
 import pytest
 
@@ -12,9 +12,9 @@ from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
-from lasthop.model.rule import Match, PassRule, PortRange
-from lasthop.model.service import Persistence, Service, WhenEmpty
-from lasthop.policy.compile import addresses_to_resolve, compile_plan
+from lasthop.model.rule import MarkRule, Match, PassRule, PortRange
+from lasthop.model.service import Persistence, Related, Service, VirtualAddress, WhenEmpty
+from lasthop.policy.compile import Compiler, addresses_to_resolve, compile_plan
 from lasthop.policy.plan import Choice
 from lasthop.policy.surroundings import SeenLink, Surroundings
 
@@ -176,6 +176,74 @@ def test_a_box_of_the_zone_itself_wins_an_address_that_another_zone_uses_too() -
     assert ("core", ids.address, "FWM 2", "fw1") in plan.server_addresses
 
 
+V6 = IPv6Address("2001:db8:1::11")
+DUAL = replace(
+    SURROUNDINGS,
+    links={
+        **SURROUNDINGS.links,
+        "eth0": replace(link(2), addresses=tuple(map(ip_interface, ("192.0.2.2/24", "fe80::1/64")))),
+        "eth1": replace(link(3), addresses=tuple(map(ip_interface, ("10.0.1.1/24", "2001:db8:1::1/64", "fe80::2/64")))),
+    },
+    neighbours={**SURROUNDINGS.neighbours, (3, V6): "02:00:00:00:01:11"},
+)
+
+
+def test_an_ipv6_real_server_is_placed_resolved_and_usable_as_another() -> None:
+    plan = compile_plan(configuration(service(1, RealServer("fw1", V6)), legs=EDGE), DUAL)
+    (planned,) = plan.services[0].servers
+    assert (planned.leg, planned.mac, planned.usable) == ("fw-out", "02:00:00:00:01:11", True)
+    assert addresses_to_resolve(plan) == {(3, V6)}
+    plan = compile_plan(configuration(service(1, RealServer("fw1", ip_address("fd00::9"), leg="fw-out"))), DUAL)
+    assert (plan.services[0].servers[0].leg, plan.services[0].servers[0].usable) == ("fw-out", False)
+
+
+def test_local_destinations_of_ipv6_are_handed_on() -> None:
+    local = frozenset({IPv6Network("2001:db8:1::1/128"), IPv6Network("ff00::/8")})
+    assert compile_plan(configuration(service(1, FW1)), replace(SURROUNDINGS, local=local)).local == local
+
+
+def test_further_addresses_of_a_box_lead_to_it_and_are_not_resolved() -> None:
+    box = replace(FW1, other_addresses=(V6, IPv4Address("10.0.1.111")))
+    plan = compile_plan(configuration(service(1, box, FW2), legs=EDGE), DUAL)
+    led = {(address, name) for zone, address, label, name in plan.server_addresses}
+    assert led == {(FW1.address, "fw1"), (V6, "fw1"), (IPv4Address("10.0.1.111"), "fw1"), (FW2.address, "fw2")}
+    assert addresses_to_resolve(plan) == {(3, FW1.address), (3, FW2.address)}
+
+
+def test_further_addresses_that_come_and_go_are_published_again() -> None:
+    compiler = Compiler()
+    for others in ((), (V6,), ()):
+        plan = compiler.plan(configuration(service(1, replace(FW1, other_addresses=others))), DUAL)
+        assert {address for _, address, _, _ in plan.server_addresses} == {FW1.address, *others}
+
+
+def test_what_a_service_says_of_related_connections_and_ipv6_clients_is_handed_on() -> None:
+    wanted = replace(service(1, FW1), related=Related.ADDRESS_PAIR, persistence=Persistence(60, 24, 64))
+    (planned,) = compile_plan(configuration(wanted), SURROUNDINGS).services
+    assert (planned.related, planned.persistence_prefix6) == (Related.ADDRESS_PAIR, 64)
+
+
+def test_a_service_by_ipv6_address_is_in_the_zone_of_its_real_servers() -> None:
+    taken = VirtualAddress("tcp", IPv6Address("2001:db8::80"), 80)
+    (planned,) = compile_plan(configuration(Service(0, (), (FW1,), virtual_address=taken)), DUAL).services
+    assert (planned.label, planned.zone) == ("TCP [2001:db8::80]:80", "edge")
+
+
+def test_the_ipv6_packets_of_a_mark_are_its_ipv6_services_if_it_has_one() -> None:
+    both, six = service(1, FW1), replace(service(1, FW2), family="ipv6", matches=(Match(protocols=("gre",)),))
+    web, two = Match(protocols=("tcp",)), Match(sources=(IPv4Network("192.0.2.0/24"), IPv6Network("2001:db8::/32")))
+    wanted = replace(configuration(both, six, legs=EDGE), mark_rules=(MarkRule(1, web), MarkRule(1, two)))
+    rules = compile_plan(wanted, SURROUNDINGS).rules
+    assert [(rule.service, rule.family, rule.protocol, rule.source and rule.source.version) for rule in rules] == [
+        ("FWM 1", 4, None, None), ("FWM 1 IPv6", 6, None, None), ("FWM 1 IPv6", 6, 47, None),
+        ("FWM 1", 4, 6, None), ("FWM 1 IPv6", 6, 6, None), ("FWM 1", 4, None, 4), ("FWM 1 IPv6", 6, None, 6),
+    ]  # fmt: skip
+    alone = compile_plan(replace(wanted, services=(both,)), SURROUNDINGS).rules
+    assert {(rule.service, rule.family) for rule in alone} == {("FWM 1", None), ("FWM 1", 4), ("FWM 1", 6)}
+    only = compile_plan(replace(wanted, services=(six,)), SURROUNDINGS).rules
+    assert {(rule.service, rule.family) for rule in only} == {("FWM 1 IPv6", 6)}
+
+
 # (configuration, words of the problem, words of the remedy)
 REFUSED = {
     "an interface that does not exist": (
@@ -202,6 +270,16 @@ REFUSED = {
         configuration(service(1, server("fw1", "10.0.1.1"))),
         "real server 'fw1' 10.0.1.1 of service FWM 1 is an address of this machine",
         "the box itself",
+    ),
+    "a further address that is the director's": (
+        configuration(service(1, replace(FW1, other_addresses=(IPv4Address("10.0.2.1"),)))),
+        "real server 'fw1' 10.0.1.11 of service FWM 1 has 10.0.2.1 in other_addresses, an address of this machine",
+        "leave it out",
+    ),
+    "a further address that is another box's": (
+        configuration(service(1, FW1), service(3, replace(FW2, other_addresses=(FW1.address,)))),
+        "real servers 'fw1' and 'fw2' of zone edge are both 10.0.1.11",
+        "a box has one name",
     ),
     "real servers in two zones": (
         configuration(service(1, FW1, server("fw2", "10.0.2.12"))),

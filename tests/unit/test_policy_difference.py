@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from lasthop.model.change import Change
 from lasthop.model.director import PROFILES, Director, State, Timeouts
 from lasthop.model.leg import Leg, Mode
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import Match, PassRule
-from lasthop.model.service import Persistence, Service, WhenEmpty
+from lasthop.model.service import Persistence, Related, Service, WhenEmpty
 from lasthop.policy.difference import difference
 from tests.unit.director_worlds import CONFIGURATION, FW1, LEGS, SERVICES
 
@@ -61,18 +61,33 @@ def test_a_service_changes_in_how_it_chooses_and_what_it_gets() -> None:
         matches=(Match(),),
         scheduler="rr",
         persistence=Persistence(60, 24),
+        related=Related.ADDRESS_PAIR,
         when_empty=WhenEmpty.KERNEL,
     )
-    told = ("match", "scheduler wlc -> rr", "persistence none -> 60 s for each /24", "when_empty drop -> kernel")
+    told = (
+        "match",
+        "scheduler wlc -> rr",
+        "persistence none -> 60 s for each /24",
+        "related none -> address-pair",
+        "when_empty drop -> kernel",
+    )
     assert with_service(changed) == [Change("service FWM 1", "changed", told)]
 
 
 def test_real_servers_are_those_of_their_service() -> None:
-    servers = (RealServer("fw1", FW1, weight=0, leg="firewalls"), RealServer("fw3", IPv4Address("10.0.1.13")))
+    others = (IPv6Address("2001:db8:1::11"),)
+    servers = (
+        RealServer("fw1", FW1, 0, "firewalls", other_addresses=others),
+        RealServer("fw3", IPv4Address("10.0.1.13")),
+    )
     assert with_service(replace(SERVICES[0], real_servers=servers)) == [
         Change("real server fw2 of FWM 1", "removed"),
         Change("real server fw3 of FWM 1", "added"),
-        Change("real server fw1 of FWM 1", "changed", ("weight 1 -> 0", "leg none -> firewalls")),
+        Change(
+            "real server fw1 of FWM 1",
+            "changed",
+            ("other_addresses none -> 2001:db8:1::11", "weight 1 -> 0", "leg none -> firewalls"),
+        ),
     ]
 
 

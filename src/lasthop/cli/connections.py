@@ -77,8 +77,9 @@ def connections(  # noqa: PLR0913 - one parameter per option
     """Show live connections; addresses are as the originator sent them.
 
     A hop is shown as the real server's name, if it is one's, MAC address, @, leg. LAST-HOP is where the requests
-    came from and the responses go. PACKETS and BYTES are requests/responses. For ICMP echo the port is the
-    identifier. Without --top, rows are ordered by zone and source.
+    came from and the responses go. PACKETS and BYTES are requests/responses. For ICMP and ICMPv6 queries the port
+    is the identifier; of protocols without ports it is 0, and PROTO has GRE's key beside it.
+    Without --top, rows are ordered by zone and source.
     """
     if count and (limit is not None or top is not None):
         raise click.UsageError("--count counts all that match: leave out --limit and --top.")
@@ -119,7 +120,7 @@ def _row(connection: Report) -> tuple[Cell, ...]:
     established = connection["state"] in {"ESTABLISHED", "SCTP_ESTABLISHED"}
     return (
         connection["zone"],
-        connection["protocol"],
+        _protocol(connection),
         _endpoint(connection["source"], connection["source_port"]),
         _endpoint(connection["destination"], connection["destination_port"]),
         Styled(connection["state"], GOOD if established else ""),
@@ -134,6 +135,11 @@ def _row(connection: Report) -> tuple[Cell, ...]:
         duration(connection["idle_s"]),
         Styled(duration(connection["expires_s"]), FAINT),
     )
+
+
+def _protocol(connection: Report) -> str:
+    key = connection["key"]
+    return str(connection["protocol"]) if key is None else f"{connection['protocol']} key {key}"
 
 
 def _endpoint(address: str, port: int) -> str:

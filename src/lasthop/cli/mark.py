@@ -19,7 +19,10 @@ _OPTIONS = (
     click.option("--mark", type=click.IntRange(1, MAX_MARK), required=True, help="The service's mark."),
     click.option("--leg", metavar="LEG", help="Packets that arrive on this leg."),
     click.option("--source-real-server", metavar="NAME", help='Frames from this real server; "*": from any.'),
-    click.option("--protocol", metavar="PROTOCOL", help="tcp, udp, sctp or icmp."),
+    click.option("--family", type=click.Choice(["ipv4", "ipv6"]), help="Packets of this family."),
+    click.option(
+        "--protocol", metavar="PROTOCOL", help="tcp, udp, sctp, icmp, icmpv6, gre, esp, ah, ipip; or a number."
+    ),
     click.option("--source", metavar="PREFIX", help="From addresses in this prefix."),
     click.option("--destination", metavar="PREFIX", help="To addresses in this prefix."),
     click.option("--source-port", metavar="PORTS", help="80, or 8000-8080."),

@@ -37,11 +37,16 @@ def templates(client: Client, *, count: bool, as_json: bool) -> None:
     if as_json and not count:
         print_json(client, "templates")
         return
-    found = sorted(client.templates(), key=lambda each: (each["service"], int(ip_address(each["client"]))))
+    found = sorted(client.templates(), key=_order)
     if count:
         click.echo(len(found))
         return
     print_table(COLUMNS, [_row(each) for each in found], empty="No client is bound.")
+
+
+def _order(template: Report) -> tuple[object, ...]:
+    client = ip_address(template["client"])
+    return template["service"], client.version, client
 
 
 def _row(template: Report) -> tuple[Cell, ...]:

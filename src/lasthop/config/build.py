@@ -78,7 +78,10 @@ def _service(section: ServiceSection) -> Service:
         mark=section.mark or 0,
         matches=tuple(build_match(match) for match in section.match),
         real_servers=tuple(
-            RealServer(**{field.name: getattr(server, field.name) for field in fields(RealServer)})
+            RealServer(
+                **{field.name: getattr(server, field.name) for field in fields(RealServer)}
+                | {"other_addresses": _each_once(server.other_addresses)}
+            )
             for server in section.real_server
         ),
         scheduler=section.scheduler,
@@ -88,6 +91,8 @@ def _service(section: ServiceSection) -> Service:
         on_death=section.on_death,
         virtual_address=_virtual_address(section),
         one_packet=section.one_packet,
+        related=section.related,
+        family=section.family or "",
     )
 
 
@@ -103,6 +108,7 @@ def build_match(section: MatchSection) -> Match:
         legs=_each_once(section.leg),
         source_real_servers=_each_once(section.source_real_server),
         protocols=_each_once(section.protocol),
+        families=_each_once(section.family),
         sources=_each_once(section.source),
         destinations=_each_once(section.destination),
         source_ports=_each_once(section.source_port),

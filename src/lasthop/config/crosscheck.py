@@ -7,22 +7,20 @@ one run finds every mistake. Checks that need the machine's interfaces are `last
 from __future__ import annotations
 
 from collections import Counter
+from ipaddress import ip_address
 from itertools import chain
-from math import prod
 from typing import TYPE_CHECKING
 
 from lasthop.config.crosscheck_leg import leg_findings
+from lasthop.config.crosscheck_match import match_findings
 from lasthop.config.crosscheck_service import service_findings
 from lasthop.config.document import Finding, Place, Table, known_words, path, tables, text, texts
 from lasthop.model.rule import ANY_REAL_SERVER
-from lasthop.policy.limits import MAX_LEGS, MAX_RULES, MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES
+from lasthop.policy.limits import MAX_LEGS, MAX_SERVERS, MAX_SERVERS_PER_SERVICE, MAX_SERVICES
 from lasthop.policy.schedulers import SCHEDULERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-#: Protocols that have ports.
-WITH_PORTS = {"tcp", "udp", "sctp"}
 
 
 def cross_check(document: Table) -> Iterator[Finding]:
@@ -30,7 +28,7 @@ def cross_check(document: Table) -> Iterator[Finding]:
     return chain(
         leg_findings(document),
         _leg_references(document),
-        _ports(document),
+        match_findings(document),
         _marks(document),
         service_findings(document),
         _scheduler_flags(document),
@@ -51,32 +49,14 @@ def _leg_references(document: Table) -> Iterator[Finding]:
             yield Finding(place, "is no leg", known_words(name, names))
 
 
-def _ports(document: Table) -> Iterator[Finding]:
-    for place, match in _matches(document):
-        protocols = {protocol for _, protocol in texts(place, match, "protocol")}
-        for key in ("source_port", "destination_port"):
-            if key not in match:
-                continue
-            if "protocol" not in match:
-                yield Finding(
-                    (*place, key),
-                    "is a port without a protocol",
-                    'add protocol = "tcp" (or "udp", "sctp", or several in a list)',
-                )
-            elif "icmp" in protocols:
-                yield Finding(
-                    (*place, key), "is a port, and icmp has none", "make one match for icmp and another for the rest"
-                )
-
-
 def _marks(document: Table) -> Iterator[Finding]:
-    first: dict[int, int] = {}
+    first: dict[tuple[int, bool], int] = {}
     for index, service in tables(document, "service"):
-        mark = service.get("mark")
-        if type(mark) is int and first.setdefault(mark, index) != index:
+        mark, ipv6 = service.get("mark"), "family" in service
+        if type(mark) is int and first.setdefault((mark, ipv6), index) != index:
             yield Finding(
                 ("service", index, "mark"),
-                f"is the mark of service[{first[mark]}] already",
+                f"is the mark of service[{first[mark, ipv6]}] already",
                 "give each service a mark of its own",
             )
 
@@ -138,6 +118,7 @@ def _identities(document: Table) -> Iterator[Finding]:
             name, address = text(server, "name"), text(server, "address")
             if name is None or address is None:
                 continue
+            address = _canonical(address)
             other, other_index = addresses.setdefault((zone, name), (address, index))
             if other != address and other_index != index:
                 yield Finding(
@@ -145,13 +126,29 @@ def _identities(document: Table) -> Iterator[Finding]:
                     f"is another address than '{name}' has in service[{other_index}] of the same zone, {other}",
                     "give the box the same address in every service of a zone, or another name to another box",
                 )
-            other_name, other_place = names.setdefault((zone, address), (name, place))
-            if other_name != name:
-                yield Finding(
-                    (*place, "address"),
-                    f"is the address of '{other_name}' ({path(other_place)}) in the same zone already",
-                    "correct the address, or call the box by one name",
-                )
+            for address_place, one in _addresses(place, server):
+                other_name, other_place = names.setdefault((zone, one), (name, place))
+                if other_name != name:
+                    yield Finding(
+                        address_place,
+                        f"is an address of '{other_name}' ({path(other_place)}) in the same zone already",
+                        "correct the address, or call the box by one name",
+                    )
+
+
+def _addresses(place: Place, server: Table) -> Iterator[tuple[Place, str]]:
+    """Yield all addresses of a real server, each as it is written the short way."""
+    for key in ("address", "other_addresses"):
+        for address_place, address in texts(place, server, key):
+            yield address_place, _canonical(address)
+
+
+def _canonical(address: str) -> str:
+    """Return an address as it is written the short way; what is none as it is."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
 
 
 def _limits(document: Table) -> Iterator[Finding]:
@@ -167,15 +164,6 @@ def _limits(document: Table) -> Iterator[Finding]:
             yield _too_many(place, "real server of one service", MAX_SERVERS_PER_SERVICE)
     if len(places) > MAX_SERVERS:
         yield _too_many((*places[MAX_SERVERS], "name"), "real server of all services together", MAX_SERVERS)
-    rules = 0
-    for place, match in _matches(document):
-        before, rules = rules, rules + prod(max(1, len(value)) for value in match.values() if isinstance(value, list))
-        if before <= MAX_RULES < rules:
-            yield Finding(
-                place,
-                f"brings the rules to {rules} when its lists are multiplied out, and a director holds {MAX_RULES}",
-                "use fewer values in lists, wider prefixes, or port ranges",
-            )
 
 
 def _scheduler_flags(document: Table) -> Iterator[Finding]:

@@ -6,10 +6,12 @@ Owns the checks within a ``[[service]]``. Those between services, legs and real 
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from lasthop.config.document import Finding, Place, Table, tables, text, texts
+from lasthop.config.crosscheck_match import protocols_of
+from lasthop.config.document import Finding, Place, Table, tables, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +28,22 @@ def service_findings(document: Table) -> Iterator[Finding]:
         yield from chain(
             _kind(place, service), _one_packet(place, service), _thresholds(place, service), _drains(place, service)
         )
-        address = tuple(service.get(key) for key in BY_ADDRESS)
+        address = _taken_by(service)
         if None not in address and taken.setdefault(address, index) != index:
             yield Finding(
                 (*place, "address"),
                 f"is taken with the same protocol and port by service[{taken[address]}] already",
                 "make one service of the two",
             )
+
+
+def _taken_by(service: Table) -> tuple[object, ...]:
+    """What a service by address takes; the address is as it is written the short way."""
+    address, *others = (service.get(key) for key in BY_ADDRESS)
+    try:
+        return ip_address(address) if isinstance(address, str) else address, *others
+    except ValueError:
+        return address, *others
 
 
 def _kind(place: Place, service: Table) -> Iterator[Finding]:
@@ -44,7 +55,7 @@ def _kind(place: Place, service: Table) -> Iterator[Finding]:
             remedy = 'add match = [{ leg = "outside" }], or match = [] where [[mark]] rules lead to it'
             yield Finding((*place, "match"), "is missing", remedy)
         return
-    for key in ("mark", "match"):
+    for key in ("mark", "family", "match"):
         if key in service:
             yield Finding(
                 (*place, key),
@@ -65,9 +76,9 @@ def _kind(place: Place, service: Table) -> Iterator[Finding]:
 def _one_packet(place: Place, service: Table) -> Iterator[Finding]:
     if service.get("one_packet") is not True:
         return
-    protocols = [text(service, "protocol")] if "protocol" in service else []
-    for index, match in tables(service, "match"):
-        protocols += [found for _, found in texts((*place, "match", index), match, "protocol")] or [None]
+    protocols: list[str | None] = [text(service, "protocol")] if "protocol" in service else []
+    for _, match in tables(service, "match"):
+        protocols += protocols_of(match) or [None]
     if any(protocol != "udp" for protocol in protocols):
         yield Finding((*place, "one_packet"), "is for UDP, and the service takes more", 'use protocol = "udp" alone')
 

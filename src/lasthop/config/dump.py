@@ -16,7 +16,7 @@ from lasthop.config.build import timeout_key
 from lasthop.model.director import PROFILES, Settings
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
-from lasthop.model.service import OnDeath, Persistence, WhenEmpty
+from lasthop.model.service import OnDeath, Persistence, Related, WhenEmpty
 from lasthop.model.vlan import default_protocol
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def _match(match: Match) -> dict[str, Any]:
         {},
         leg=_one_or_more(match.legs),
         source_real_server=_one_or_more(match.source_real_servers),
-        protocol=_one_or_more(match.protocols),
+        protocol=_one_or_more(map(_protocol, match.protocols)),
+        family=_one_or_more(match.families),
         source=_one_or_more(map(str, match.sources)),
         destination=_one_or_more(map(str, match.destinations)),
         source_port=_one_or_more(map(_ports, match.source_ports)),
@@ -114,6 +115,10 @@ def _match(match: Match) -> dict[str, Any]:
 def _one_or_more(values: Iterable[object]) -> object:
     listed = list(values)
     return listed[0] if len(listed) == 1 else listed
+
+
+def _protocol(name: str) -> int | str:
+    return int(name) if name.isdecimal() else name
 
 
 def _ports(ports: PortRange) -> int | str:
@@ -133,7 +138,8 @@ def _mark_rules(rules: Iterable[MarkRule]) -> list[dict[str, Any]]:
 def _service(service: Service) -> dict[str, Any]:
     address = service.virtual_address
     if address is None:
-        named: dict[str, Any] = {"mark": service.mark, "match": [_match(match) for match in service.matches]}
+        family = {"family": service.family} if service.family else {}
+        named: dict[str, Any] = {"mark": service.mark, **family, "match": [_match(match) for match in service.matches]}
     else:
         named = {"address": str(address.address), "protocol": address.protocol, "port": address.port}
     return _with(
@@ -142,6 +148,7 @@ def _service(service: Service) -> dict[str, Any]:
         scheduler_flags=list(service.scheduler_flags),
         persistence=_persistence(service.persistence) if service.persistence else None,
         one_packet=service.one_packet or None,
+        related=None if service.related is Related.NONE else service.related.value,
         on_death=None if service.on_death is OnDeath.REBALANCE else service.on_death.value,
         when_empty=None if service.when_empty is WhenEmpty.DROP else service.when_empty.value,
     ) | {"real_server": [_real_server(server) for server in service.real_servers]}
@@ -158,6 +165,7 @@ def _persistence(persistence: Persistence) -> dict[str, Any]:
 def _real_server(server: RealServer) -> dict[str, Any]:
     return _with(
         {"name": server.name, "address": str(server.address), "weight": server.weight},
+        other_addresses=[str(address) for address in server.other_addresses],
         leg=server.leg,
         upper_threshold=server.upper_threshold or None,
         lower_threshold=server.lower_threshold or None,

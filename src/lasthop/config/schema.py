@@ -7,7 +7,7 @@ shows. What keys must be to each other is `lasthop.config.crosscheck`'s; kinds o
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -16,7 +16,7 @@ from lasthop.config import values
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
-from lasthop.model.service import OnDeath, WhenEmpty
+from lasthop.model.service import OnDeath, Related, WhenEmpty
 from lasthop.model.vlan import VlanProtocol
 from lasthop.policy.limits import MAX_CONNECTIONS, MIN_CONNECTIONS
 
@@ -24,8 +24,9 @@ Name = Annotated[str, PlainValidator(values.name)]
 ServerName = Annotated[str, PlainValidator(values.server_name)]
 Interface = Annotated[str, PlainValidator(values.interface)]
 MacAddress = Annotated[str, PlainValidator(values.mac)]
-Address = Annotated[IPv4Address, PlainValidator(values.address)]
-Prefix = Annotated[IPv4Network, PlainValidator(values.prefix)]
+Address = Annotated[IPv4Address | IPv6Address, PlainValidator(values.address)]
+Prefix = Annotated[IPv4Network | IPv6Network, PlainValidator(values.prefix)]
+Protocol = Annotated[str, PlainValidator(values.protocol)]
 Ports = Annotated[PortRange, PlainValidator(values.ports)]
 Netmask = Annotated[int, PlainValidator(values.netmask)]
 SchedulerName = Annotated[str, PlainValidator(values.scheduler)]
@@ -38,6 +39,7 @@ WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
 
 AdminName = Annotated[Admin, Field(strict=False)]
 OnDeathName = Annotated[OnDeath, Field(strict=False)]
+RelatedName = Annotated[Related, Field(strict=False)]
 Moment = Annotated[datetime, PlainValidator(values.moment)]
 
 Mark = Annotated[int, Field(ge=1, le=4_294_967_295)]
@@ -110,6 +112,7 @@ class TimeoutsSection(Section):
     sctp_shutdown_ack_sent: Seconds | None = _key("sctp_shutdown_ack_sent = 61", default=None)
     sctp_rejected: Seconds | None = _key("sctp_rejected = 10", default=None)
     sctp_closed: Seconds | None = _key("sctp_closed = 61", default=None)
+    other: Seconds | None = _key("other = 600", default=None)
 
 
 class LegSection(Section):
@@ -132,7 +135,8 @@ class MatchSection(Section):
 
     leg: OneOrMore[str] | None = _key('leg = "outside"', default=None)
     source_real_server: OneOrMore[str] | None = _key('source_real_server = "router"', default=None)
-    protocol: OneOrMore[Literal["tcp", "udp", "sctp", "icmp"]] | None = _key('protocol = "tcp"', default=None)
+    family: OneOrMore[Literal["ipv4", "ipv6"]] | None = _key('family = "ipv6"', default=None)
+    protocol: OneOrMore[Protocol] | None = _key('protocol = "tcp"', default=None)
     source: OneOrMore[Prefix] | None = _key('source = "192.0.2.0/24"', default=None)
     destination: OneOrMore[Prefix] | None = _key('destination = "203.0.113.80"', default=None)
     source_port: OneOrMore[Ports] | None = _key('source_port = "1024-65535"', default=None)
@@ -163,6 +167,7 @@ class RealServerSection(Section):
 
     name: ServerName = _key('name = "fw1"')
     address: Address = _key('address = "10.0.1.11"')
+    other_addresses: list[Address] = _key('other_addresses = ["2001:db8:1::11"]', default=[])
     weight: int = _key("weight = 1", default=1, ge=0, le=65535)
     upper_threshold: int = _key("upper_threshold = 1000", default=0, ge=0, le=65535)
     lower_threshold: int = _key("lower_threshold = 750", default=0, ge=0, le=65535)
@@ -175,6 +180,7 @@ class ServiceSection(Section):
     """``[[service]]``."""
 
     mark: Mark | None = _key("mark = 1", default=None)
+    family: Literal["ipv6"] | None = _key('family = "ipv6"', default=None)
     match: list[MatchSection] = _key('match = [{ leg = "outside" }]', default=[])
     address: Address | None = _key('address = "203.0.113.80"', default=None)
     protocol: Literal["tcp", "udp", "sctp"] | None = _key('protocol = "tcp"', default=None)
@@ -183,6 +189,7 @@ class ServiceSection(Section):
     scheduler_flags: list[SchedulerFlag] = _key('scheduler_flags = ["sh-port"]', default=[])
     persistence: PersistenceSection | None = _key("persistence = { timeout = 360 }", default=None)
     one_packet: bool = _key("one_packet = true", default=False)
+    related: RelatedName = _key('related = "address-pair"', default=Related.NONE)
     on_death: OnDeathName = _key('on_death = "rebalance"', default=OnDeath.REBALANCE)
     when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
     real_server: list[RealServerSection] = _key('[[service.real_server]] with name = "fw1" and address = "10.0.1.11"')

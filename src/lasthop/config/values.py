@@ -13,6 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, 
 from pydantic_core import PydanticCustomError
 
 from lasthop.config.document import known_words
+from lasthop.model.protocol import MAX_PROTOCOL, PROTOCOL_NUMBERS, protocol_name
 from lasthop.model.rule import PortRange
 from lasthop.model.vlan import FIRST_VLAN, LAST_VLAN
 from lasthop.policy.schedulers import SCHEDULERS
@@ -24,9 +25,11 @@ MAX_PORT = 65535
 MAX_INTERFACE = 15
 ALL_ONES = 0xFFFFFFFF
 IPV4_BITS = 32
+IPV6_BITS = 128
+V4_MAPPED_BITS = 96
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
-_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}", re.ASCII)
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", re.ASCII)
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
 _VLANS = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
@@ -51,7 +54,7 @@ def server_name(value: object) -> str:
     given = _text(value)
     if not _SERVER_NAME.fullmatch(given):
         raise wrong(
-            "is no name lasthop can use", "use 1 to 63 letters, digits, '_', '-' and '.', a letter or digit first"
+            "is no name lasthop can use", "use 1 to 63 letters, digits, '_', '-', '.' and ':', a letter or digit first"
         )
     return given
 
@@ -93,38 +96,75 @@ def vlan(value: object) -> tuple[int, ...]:
     return found
 
 
-def address(value: object) -> IPv4Address:
-    """Return the IPv4 address of a machine."""
+def address(value: object) -> IPv4Address | IPv6Address:
+    """Return the address of a machine, of either family."""
     given = _text(value)
     if "/" in given:
         raise wrong("is a prefix, not an address", f'leave the prefix length away: "{given.partition("/")[0]}"')
     try:
         found = ip_address(given)
     except ValueError:
-        raise wrong("is no IPv4 address", 'write four numbers from 0 to 255: "10.0.1.11"') from None
+        raise wrong("is no IP address", 'write it like "10.0.1.11" or "2001:db8:1::11"') from None
     if isinstance(found, IPv6Address):
-        raise wrong("is an IPv6 address, and this release balances IPv4 only", "give the box's IPv4 address")
+        _require_routable(found)
     if found.is_multicast or found.is_loopback or found.is_unspecified or found == IPv4Address(ALL_ONES):
         raise wrong("is not the address of one machine on a network", "give the address of the box on the leg's subnet")
     return found
 
 
-def prefix(value: object) -> IPv4Network:
-    """Return an IPv4 prefix; an address alone is a prefix of 32 bits."""
+def _require_routable(found: IPv6Address) -> None:
+    """Refuse what is an IPv6 address by its form only, or on its link only."""
+    if found.ipv4_mapped is not None:
+        raise wrong("is an IPv4 address written as an IPv6 one", f'write "{found.ipv4_mapped}"')
+    if found.is_link_local:
+        raise wrong(
+            "is a link-local address, which means another machine on each leg",
+            "give the box an address of the leg's subnet that a router would forward, from fd00::/8 for instance",
+        )
+    if found.scope_id is not None:
+        raise wrong("names an interface, which is the leg's affair", f'write "{str(found).partition("%")[0]}"')
+
+
+def prefix(value: object) -> IPv4Network | IPv6Network:
+    """Return a prefix of either family; an address alone is a prefix of all its bits."""
     given = _text(value)
+    if "%" in given:
+        raise wrong("names an interface, which is for the key leg", "leave '%' and what follows away")
     try:
         found = ip_network(given, strict=False)
     except ValueError:
-        raise wrong("is no IPv4 prefix", 'write "203.0.113.0/24" or, for one address, "203.0.113.80"') from None
-    if isinstance(found, IPv6Network):
-        raise wrong("is IPv6, which is not balanced by this release", "leave it out: IPv6 packets go to the kernel")
+        raise wrong(
+            "is no IP prefix", 'write "203.0.113.0/24", "2001:db8::/32" or, for one address, "203.0.113.80"'
+        ) from None
     host = given.partition("/")[0]
-    if found.network_address != IPv4Address(host):
+    if isinstance(found, IPv6Network) and found.network_address.ipv4_mapped is not None:
+        mapped = found.network_address.ipv4_mapped
+        raise wrong(
+            "is an IPv4 prefix written as an IPv6 one", f'write "{mapped}/{max(0, found.prefixlen - V4_MAPPED_BITS)}"'
+        )
+    if found.network_address != ip_address(host):
         raise wrong(
             "has host bits set, so it is neither a network nor one address",
             f'write "{found}" for the network or "{host}" for the one address',
         )
     return found
+
+
+def protocol(value: object) -> str:
+    """Return a protocol's name, or its number as text where it has none: from "tcp", 89 or "89"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and value.isascii() and value.isdecimal():
+        number = int(value[:4])
+    elif isinstance(value, str) and value in PROTOCOL_NUMBERS:
+        return value
+    else:
+        names = list(PROTOCOL_NUMBERS)
+        meant = known_words(value, names) if isinstance(value, str) else f"use one of {', '.join(names)}"
+        raise wrong("is no protocol", f"{meant}, or its number: protocol = 89")
+    if not 1 <= number <= MAX_PROTOCOL:
+        raise wrong("is no protocol's number", f"use 1 to {MAX_PROTOCOL}")
+    return protocol_name(number)
 
 
 def ports(value: object) -> PortRange:

@@ -115,7 +115,7 @@ def read_machine(configuration: Configuration | None, network: Network) -> Machi
     capabilities = _field(_text("/proc/self/status") or "", "CapEff") or "0"
     users = (_text("/proc/self/uid_map") or "").split()
     memory = _field(_text("/proc/meminfo") or "", "MemAvailable")
-    forwards = _sysctl("net/ipv4/ip_forward")
+    forwards, forwards6 = _sysctl("net/ipv4/ip_forward"), _sysctl("net/ipv6/conf/all/forwarding")
     observation = Observation() if configuration is None else network.observe()
     return Machine(
         kernel=os.uname().release,
@@ -126,6 +126,7 @@ def read_machine(configuration: Configuration | None, network: Network) -> Machi
         libbpf=_libbpf_version(),
         bpf_jit=_sysctl("net/core/bpf_jit_enable"),
         ip_forward=None if forwards is None else bool(forwards),
+        ip6_forward=None if forwards6 is None else bool(forwards6),
         memory_available=None if memory is None else int(memory.split()[0]) * 1024,
         interfaces={} if configuration is None else _interfaces(configuration, observation.links),
         vlan_devices=frozenset() if configuration is None else _vlan_devices(configuration, observation),

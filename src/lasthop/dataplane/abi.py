@@ -15,11 +15,13 @@ from lasthop.dataplane.btf import Btf
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network, IPv6Network
-
     from lasthop.model.real_server import Address
+    from lasthop.model.rule import Network
 
 _V4_MAPPED = bytes(10) + b"\xff\xff"
+#: Of ::ffff:0:0/96, which IPv4 addresses are in.
+V4_MAPPED_BITS = 96
+_BITS = 128
 
 
 def object_path() -> Path:
@@ -52,14 +54,19 @@ def pack_address(address: Address) -> bytes:
     return address.packed if address.version == 6 else _V4_MAPPED + address.packed  # noqa: PLR2004 -- IP version
 
 
-def bits(network: IPv4Network | IPv6Network) -> int:
-    """Length of a prefix, counted over sixteen bytes."""
-    return network.prefixlen + (96 if network.version == 4 else 0)  # noqa: PLR2004 -- IP version
-
-
 def unpack_address(packed: bytes) -> Address:
     """The reverse of `pack_address`."""
     return IPv4Address(packed[12:]) if packed.startswith(_V4_MAPPED) else IPv6Address(packed)
+
+
+def prefix_length(network: Network) -> int:
+    """Leading bits of a prefix, as of 128; an IPv4 prefix is one of ::ffff:0:0/96."""
+    return network.prefixlen + (V4_MAPPED_BITS if network.version == 4 else 0)  # noqa: PLR2004 -- IP version
+
+
+def mask(network: Network) -> bytes:
+    """The mask of a prefix in sixteen bytes."""
+    return ((1 << _BITS) - (1 << _BITS - prefix_length(network))).to_bytes(_BITS // 8, "big")
 
 
 def pack_mac(mac: str) -> bytes:

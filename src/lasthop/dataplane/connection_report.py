@@ -8,10 +8,12 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from lasthop.dataplane import abi
-from lasthop.dataplane.encode import protocol_name
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.director import State
+from lasthop.model.protocol import PROTOCOL_NUMBERS, protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NS = 1_000_000_000
+_GRE = PROTOCOL_NUMBERS["gre"]
 _STATES = [state.name for state in State]
 
 
@@ -49,14 +52,13 @@ def reports(rows: NDArray[Any], now_ns: int, timeouts_ns: NDArray[Any], names: N
     columns = (
         [_address(packed) for packed in _packed(keys["low"])],
         [_address(packed) for packed in _packed(keys["high"])],
-        keys["low_port"].byteswap().tolist(),
-        keys["high_port"].byteswap().tolist(),
+        *_ports(keys),
         *(keys[name].tolist() for name in ("zone", "ip_proto")),
         *(rows[name].tolist() for name in ("word", "forward_hop", "last_hop", "service", "server")),
         *(rows[name].tolist() for name in ("last_seen_ns", "created_ns", "packets", "bytes")),
     )
     for (
-        low, high, low_port, high_port, zone_id, protocol, word, forward_hop, last_hop, service_id, server_id,
+        low, high, low_port, high_port, gre_key, zone_id, protocol, word, forward_hop, last_hop, service_id, server_id,
         seen_ns, created_ns, packets, octets,
     ) in zip(*columns, strict=True):  # fmt: skip
         ends = (low, low_port, high, high_port) if word & from_low else (high, high_port, low, low_port)
@@ -76,7 +78,20 @@ def reports(rows: NDArray[Any], now_ns: int, timeouts_ns: NDArray[Any], names: N
             age_s=round(max(0, now_ns - created_ns) / _NS, 3),
             idle_s=round(idle_ns / _NS, 3),
             expires_s=round(max(0, timeouts[word & 0xFF] - idle_ns) / _NS, 3),
+            key=gre_key or None,
         )
+
+
+def _ports(keys: NDArray[Any]) -> tuple[list[int], list[int], list[int]]:
+    """Ports of the lower and of the higher endpoint, and GRE's keys, 0 where there is none.
+
+    A GRE key has no direction, as ports have one: its upper half is always beside the lower address.
+    """
+    low, high = (keys[name].byteswap().astype(np.uint32) for name in ("low_port", "high_port"))
+    gre = keys["ip_proto"] == _GRE
+    columns = np.where(gre, 0, low), np.where(gre, 0, high), np.where(gre, low << np.uint32(16) | high, 0)
+    low_ports, high_ports, gre_keys = (column.tolist() for column in columns)
+    return low_ports, high_ports, gre_keys
 
 
 def _packed(addresses: NDArray[Any]) -> list[bytes]:

@@ -7,6 +7,7 @@ here knows a name: that is `lasthop.dataplane.connection_report`'s.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from lasthop.model.connection_query import Top
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from ipaddress import IPv4Network, IPv6Network
+    from ipaddress import IPv6Network
 
     from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _BLOCK = 8192
 #: Entries copied together: some milliseconds of work for who puts them into words.
 _PORTION = 1024
-_V4_MAPPED_BITS = 96
+IPV6 = 6
 #: An odd number with many bits: the golden ratio's, as in Knuth's multiplicative hashing.
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -157,6 +158,9 @@ class _Filters:
         self._conditions = conditions
         self._from_low = from_low
         self._client = None if conditions.client is None else _masked(conditions.client)
+        # Of IPv6 a prefix may be short enough to hold the addresses that IPv4's are kept as.
+        wide = conditions.client is not None and conditions.client.version == IPV6
+        self._but_ipv4 = _masked(IPv4Network("0.0.0.0/0")) if wide else None
         self._servers = None if conditions.servers is None else np.array([*conditions.servers], np.uint16)
 
     def __call__(self, block: NDArray[Any], word: NDArray[np.uint64], chosen: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -171,7 +175,11 @@ class _Filters:
             mask, prefix = self._client
             from_low = word[chosen] & self._from_low != 0
             client = np.where(from_low[:, None], block["low"][chosen], block["high"][chosen])
-            chosen = chosen[((client & mask) == prefix).all(axis=1)]
+            within = ((client & mask) == prefix).all(axis=1)
+            if self._but_ipv4 is not None:
+                mask, prefix = self._but_ipv4
+                within &= ((client & mask) != prefix).any(axis=1)
+            chosen = chosen[within]
         if wanted.created_ns is not None:
             chosen = chosen[block["created_ns"][chosen] <= wanted.created_ns]
         return chosen
@@ -219,9 +227,9 @@ def _columns(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _masked(client: IPv4Network | IPv6Network) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Mask and prefix of the two numbers of an address."""
-    length = client.prefixlen + (_V4_MAPPED_BITS if client.version == 4 else 0)  # noqa: PLR2004 -- IP version
-    mask = ((1 << 128) - (1 << 128 - length)).to_bytes(16, "big")
-    return np.frombuffer(mask, np.uint64), np.frombuffer(abi.pack_address(client.network_address), np.uint64)
+    packed = abi.mask(client), abi.pack_address(client.network_address)
+    mask, prefix = (np.frombuffer(each, np.uint64) for each in packed)
+    return mask, prefix
 
 
 def _gather(views: Sequence[NDArray[Any]], slots: NDArray[np.intp]) -> NDArray[Any]:

@@ -7,9 +7,7 @@ the same object, so that one weight among a thousand services costs one service'
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +15,7 @@ import numpy as np
 from lasthop.dataplane import abi
 from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
-from lasthop.model.service import WhenEmpty
+from lasthop.model.service import Related, WhenEmpty
 from lasthop.policy.limits import REPLACE_IDLE_S
 
 if TYPE_CHECKING:
@@ -32,12 +30,6 @@ _SCHEDULER_FLAGS = {
     "sh-fallback": "SERVICE_HASH_FALLBACK",
     "mh-port": "SERVICE_HASH_PORT",
     "mh-fallback": "SERVICE_HASH_FALLBACK",
-}
-_PROTOCOLS = {
-    socket.IPPROTO_TCP: "tcp",
-    socket.IPPROTO_UDP: "udp",
-    socket.IPPROTO_SCTP: "sctp",
-    socket.IPPROTO_ICMP: "icmp",
 }
 _REUSE_FIN = 2
 _ANY_MTU = 65_535
@@ -182,6 +174,7 @@ def _ruleset_flags(plan: Plan) -> int:
         "RULESET_NO_REUSE": settings.conn_reuse_mode == 0,
         "RULESET_REUSE_FIN": settings.conn_reuse_mode == _REUSE_FIN,
         "RULESET_EXPIRE_GONE": settings.expire_nodest_conn,
+        "RULESET_RELATED": any(service.related is not Related.NONE for service in plan.services),
     }
     return sum(flags[name] for name, holds in said.items() if holds)
 
@@ -193,8 +186,12 @@ def _rules(planned: Sequence[PlannedRule], ids: Ids) -> NDArray[Any]:
     anything = abi.enum("rule_value")
     for i, rule in enumerate(planned):
         record = rules[i : i + 1]
-        record["source"], record["source_mask"] = _prefix(rule.source)
-        record["destination"], record["destination_mask"] = _prefix(rule.destination)
+        prefixes = [network for network in (rule.source, rule.destination) if network is not None]
+        record["family"] = rule.family or (prefixes[0].version if prefixes else anything["ANY_FAMILY"])
+        for side, network in (("source", rule.source), ("destination", rule.destination)):
+            if network is not None:
+                record[side] = np.frombuffer(abi.pack_address(network.network_address), "u1")
+                record[f"{side}_mask"] = np.frombuffer(abi.mask(network), "u1")
         record["source_port_first"], record["source_port_last"] = rule.source_ports.first, rule.source_ports.last
         record["destination_port_first"] = rule.destination_ports.first
         record["destination_port_last"] = rule.destination_ports.last
@@ -206,17 +203,6 @@ def _rules(planned: Sequence[PlannedRule], ids: Ids) -> NDArray[Any]:
         record["ip_proto"] = anything["ANY_PROTOCOL"] if rule.protocol is None else rule.protocol
         record["dscp"] = anything["ANY_DSCP"] if rule.dscp is None else rule.dscp
     return rules
-
-
-def _prefix(network: object) -> tuple[int, int]:
-    if network is None:
-        return 0, 0
-    if not isinstance(network, IPv4Network):
-        raise DataPlaneError(f"can't publish a rule for {network}", "use IPv4 prefixes in this release")
-    return (
-        np.frombuffer(bytes(10) + b"\xff\xff" + network.network_address.packed, "u1"),
-        np.frombuffer(b"\xff" * 12 + network.netmask.packed, "u1"),
-    )
 
 
 def _source_box(name: str | None, ids: Ids) -> int:
@@ -236,13 +222,14 @@ def _part(service: PlannedService, ids: Ids) -> Part:
         server.leg in ids.xdp_legs for server in service.servers
     ) * flags["SERVICE_XDP"]
     record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
+    record["flags"] |= (service.related is Related.ADDRESS_PAIR) * flags["SERVICE_RELATED"]
     record["flags"] |= service.one_packet * flags["SERVICE_ONE_PACKET"]
     record["flags"] |= service.expire_quiescent_template * flags["SERVICE_EXPIRE_QUIESCENT"]
     record["on_death"] = abi.enum("on_death")[f"DEATH_{service.on_death.name}"]
     record["server_count"], record["turn_count"] = len(server_ids), len(service.turns)
     record["fallback_count"] = len(service.fallback)
-    record["persistence_prefix"] = 96 + service.persistence_prefix
-    record["persistence_prefix6"] = 128
+    record["persistence_prefix"] = abi.V4_MAPPED_BITS + service.persistence_prefix
+    record["persistence_prefix6"] = service.persistence_prefix6
     record["mtu"] = min((ids.mtus[server.leg] for server in service.servers), default=_ANY_MTU)
     record["persistence_ns"] = int((service.persistence_s or 0) * _NS)
     return Part(
@@ -268,8 +255,3 @@ def _servers(service: PlannedService, ids: Ids) -> NDArray[Any]:
         for server, hop in zip(service.servers, hops, strict=True)
     ]
     return entries
-
-
-def protocol_name(number: int) -> str:
-    """``tcp``, ``udp``, ``sctp``, ``icmp``; the number for others."""
-    return _PROTOCOLS.get(number, str(number))

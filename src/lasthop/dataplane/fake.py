@@ -200,16 +200,17 @@ class FakeDataPlane:
         source: tuple[str, int],
         destination: tuple[str, int],
         state: State = State.ESTABLISHED,
+        protocol: str = "",
     ) -> None:
         """A connection is opened by a frame from (leg, MAC) `came_from` and given to `server`, which must be resolved.
 
-        Of the protocol whose state it is. Assured once it is ESTABLISHED.
+        Of `protocol`, or the one whose state it is. Assured once it is ESTABLISHED.
         """
         legs = self.pinned.plan.legs if self.pinned.plan else ()
         nowhere = HopName("", "", None, "")
         report = ConnectionReport(
             zone=next(leg.zone for leg in legs if leg.name == came_from[0]),
-            protocol=_protocol_of(state),
+            protocol=protocol or _protocol_of(state),
             source=source[0],
             source_port=source[1],
             destination=destination[0],

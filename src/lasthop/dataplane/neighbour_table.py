@@ -131,7 +131,7 @@ class NeighbourTable:
         replace_entries(
             self._on_link,
             {
-                (_LEG_BITS + abi.bits(subnet)).to_bytes(4, "little")
+                (_LEG_BITS + abi.prefix_length(subnet)).to_bytes(4, "little")
                 + leg_id.to_bytes(4, "little")
                 + abi.pack_address(subnet.network_address): b"\1"
                 for leg_id, subnet in made_from

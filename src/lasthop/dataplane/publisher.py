@@ -82,10 +82,10 @@ class Publisher:
         return servers
 
     @property
-    def persistence_prefixes(self) -> NDArray[np.uint16]:
-        """Of each service: bits of an IPv4 client's address that tell clients apart."""
-        prefixes: NDArray[np.uint16] = self._halves["services"][self.half]["persistence_prefix"]
-        return prefixes
+    def persistence_prefixes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Of each service: bits of a client's address that tell clients apart, of IPv4 clients and of IPv6 clients."""
+        services = self._halves["services"][self.half]
+        return services["persistence_prefix"] - np.uint8(abi.V4_MAPPED_BITS), services["persistence_prefix6"]
 
     @property
     def timeouts_ns(self) -> NDArray[np.int64]:
@@ -296,7 +296,7 @@ class Publisher:
         replace_entries(self._maps["server_addrs"], wanted)
         local: dict[bytes, bytes] = {}
         for network in plan.local:
-            local[abi.bits(network).to_bytes(4, "little") + abi.pack_address(network.network_address)] = b"\1"
+            local[abi.prefix_length(network).to_bytes(4, "little") + abi.pack_address(network.network_address)] = b"\1"
         replace_entries(self._maps["local"], local)
 
 

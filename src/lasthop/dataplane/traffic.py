@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lasthop.dataplane.publisher import Publisher
 
 _NS = 1_000_000_000
+IPV4 = 4
 
 
 class KernelTraffic:
@@ -59,16 +60,16 @@ class KernelTraffic:
     def _reports(self, keys: NDArray[Any], values: NDArray[Any]) -> Iterator[TemplateReport]:
         assured = abi.enum("template_flag")["TEMPLATE_ASSURED"]
         nobody, now = abi.enum("server_id")["SERVER_NONE"], self._now_ns()
-        prefixes = self._publisher.persistence_prefixes
+        prefix4, prefix6 = self._publisher.persistence_prefixes
         boxes, expires = self._publisher.servers["box"], values["expires_ns"].astype(np.int64)
         children = values["children"] & ~np.uint32(assured)
         shown = (values["server"] != nobody) & ((children > 0) | (expires >= now))
         for i in np.flatnonzero(shown).tolist():
-            service = int(keys["service"][i])
+            service, client = int(keys["service"][i]), abi.unpack_address(keys["client"][i].tobytes())
             yield TemplateReport(
                 service=self._publisher.services.name_of(service),
-                client=str(abi.unpack_address(keys["client"][i].tobytes())),
-                prefix=int(prefixes[service]),
+                client=str(client),
+                prefix=int((prefix4 if client.version == IPV4 else prefix6)[service]),
                 real_server=self._publisher.boxes.name_of(int(boxes[values["server"][i]])),
                 connections=int(children[i]),
                 assured=bool(values["children"][i] & assured),

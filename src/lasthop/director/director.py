@@ -13,9 +13,10 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lasthop.config import parse
+from lasthop.director.advice import warnings_of
 from lasthop.director.answers import Answers
 from lasthop.director.changes import require_room, require_same_director, stranded
-from lasthop.director.edits import edited, warnings_of
+from lasthop.director.edits import edited
 from lasthop.director.surroundings import surroundings_of
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport

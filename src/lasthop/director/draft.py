@@ -54,7 +54,10 @@ class Draft:
         """Remove a service. Its matches stay as mark rules: the marks of LVS are iptables' and outlive its services."""
         service = self.services.pop(label)
         rules = dict.fromkeys(self.configuration.mark_rules)
-        rules |= dict.fromkeys(MarkRule(service.mark, match) for match in service.matches)
+        rules |= dict.fromkeys(
+            MarkRule(service.mark, replace(match, families=(service.family,)) if service.family else match)
+            for match in service.matches
+        )
         self.configuration = replace(self.configuration, mark_rules=tuple(rules))
         self._servers.pop(label, None)
         self._taken.pop(label, None)
@@ -65,7 +68,8 @@ class Draft:
         known: dict[Address, str] = {}
         for service in self._before.services:
             for server in service.real_servers:
-                known.setdefault(server.address, server.name)
+                for address in (server.address, *server.other_addresses):
+                    known.setdefault(address, server.name)
         return known
 
     def finished(self) -> Configuration:

@@ -48,6 +48,9 @@ MAX_WEIGHT = 65_535
 MAX_TIMEOUT_S = 31_536_000
 REMEMBERED_ADDRESSES = 8192
 _ADMIN = {"enable": Admin.ENABLED, "drain": Admin.DRAINED, "disable": Admin.DISABLED}
+_MARK_WORDS = (
+    "leg", "source_real_server", "family", "protocol", "source", "destination", "source_port", "destination_port",
+)  # fmt: skip
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp", "SCTP": "sctp"}
 
 
@@ -56,7 +59,7 @@ def edited(configuration: Configuration, edits: Sequence[Edit]) -> Configuration
     draft = Draft(configuration)
     for index, edit in enumerate(edits):
         try:
-            _MAKE[type(edit)](draft, edit)
+            _MAKE[type(edit)](draft, _named(edit))
         except EditError as error:
             error.index = index
             raise
@@ -65,66 +68,35 @@ def edited(configuration: Configuration, edits: Sequence[Edit]) -> Configuration
     return after
 
 
-def warnings_of(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
-    """Sentences about what `edits` will not do by themselves."""
-    return [*_unmarked(configuration, edits), *_weights_without_effect(configuration, edits)]
-
-
-def _unmarked(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
-    """About services that `edits` added and that no packet finds: they have no mark rule."""
-    there = {ANY_REAL_SERVER} | {server.name for each in configuration.services for server in each.real_servers}
-    marked = {
-        rule.mark
-        for rule in configuration.mark_rules
-        if not rule.match.source_real_servers or there.intersection(rule.match.source_real_servers)
-    }
-    leg = configuration.legs[0].name
-    added = {edit.service for edit in edits if isinstance(edit, ServiceEdit) and edit.kind == "add_service"}
-    return [
-        f"service {service.label} gets no packets: no mark rule gives mark {service.mark}; add one, for instance: "
-        f"lasthop mark add --protocol tcp --destination-port 80 --mark {service.mark} --leg {leg}"
-        for service in configuration.services
-        if service.label in added and service.mark and not service.matches and service.mark not in marked
-    ]
-
-
-def _weights_without_effect(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
-    """About real servers that were given a weight and get no new connections all the same."""
-    weighed = {edit.server for edit in edits if isinstance(edit, Weigh) and edit.weight}
-    addressed = {
-        (edit.service, edit.address)
-        for edit in edits
-        if isinstance(edit, ServerEdit) and edit.kind == "edit_server" and edit.weight
-    }
-    if not weighed and not addressed:
-        return []
-    names = {
-        (server.name, server.admin)
-        for service in configuration.services
-        for server in service.real_servers
-        if server.admin is not Admin.ENABLED
-        and (server.name in weighed or (service.label, str(server.address)) in addressed)
-    }
-    return [
-        f"real server {name} is {admin.value} and gets no new connections, whatever its weight; see: "
-        f"lasthop enable {name}"
-        for name, admin in sorted(names)
-    ]
-
-
-def parse_label(label: str) -> tuple[int, VirtualAddress | None]:
-    """Return mark and virtual address of a service's label; mark 0 for a service by address.
+@lru_cache(maxsize=REMEMBERED_ADDRESSES)
+def service_of(label: str) -> Service:
+    """Return an empty service of a label, which may be written in another way than the service's own.
 
     Raises EditError if it is none.
     """
     kind, _, rest = label.partition(" ")
     rest = rest.strip()
-    if kind == "FWM" and rest.isdecimal() and 0 < int(rest) <= MAX_MARK:
-        return int(rest), None
+    mark, _, family = rest.partition(" ")
+    if kind == "FWM" and mark.isdecimal() and 0 < int(mark) <= MAX_MARK and family in {"", "IPv6"}:
+        return Service(int(mark), (), (), family=family.lower())
     host, _, port = rest.rpartition(":")
     if kind in _PROTOCOLS and port.isdecimal() and int(port) <= values.MAX_PORT:
-        return 0, VirtualAddress(_PROTOCOLS[kind], _address(host.removeprefix("[").removesuffix("]")), int(port))
-    raise EditError(f"'{label}' is no service's label", "write FWM 1 or TCP 203.0.113.80:80", "invalid")
+        address = _address(host.removeprefix("[").removesuffix("]"))
+        return Service(0, (), (), virtual_address=VirtualAddress(_PROTOCOLS[kind], address, int(port)))
+    raise EditError(
+        f"'{label}' is no service's label", "write FWM 1, TCP 203.0.113.80:80 or TCP [2001:db8::80]:80", "invalid"
+    )
+
+
+def _named(edit: Edit) -> Edit:
+    """Return an edit that calls its service as the service calls itself."""
+    if isinstance(edit, Clear | SetTimeouts | MarkEdit) or edit.service is None:
+        return edit
+    try:
+        own = service_of(edit.service).label
+    except EditError:
+        return edit
+    return edit if own == edit.service else replace(edit, service=own)
 
 
 def _require_room(configuration: Configuration) -> None:
@@ -143,28 +115,28 @@ def _too_many(what: str, count: int, limit: int) -> EditError:
 
 
 def _edit_service(draft: Draft, edit: ServiceEdit) -> None:
-    mark, virtual_address = parse_label(edit.service)
     present = draft.services.get(edit.service)
     if edit.kind == "add_service" and present is not None:
         raise EditError(f"service {edit.service} exists already", "edit it, or delete it first", "service_exists")
     if edit.kind == "edit_service" and present is None:
         raise _no_such_service(edit.service)
     _require_scheduler(edit)
-    _require_persistence(edit, virtual_address)
-    service = present or Service(mark, (), (), virtual_address=virtual_address)
+    service = present or service_of(edit.service)
+    _require_persistence(edit, service.virtual_address)
     draft.services[edit.service] = replace(
         service,
         scheduler=edit.scheduler,
         scheduler_flags=tuple(dict.fromkeys(edit.scheduler_flags)),
-        persistence=None
-        if edit.persistence_s is None
-        else Persistence(
-            edit.persistence_s,
-            edit.persistence_prefix,
-            service.persistence.prefix6 if service.persistence else Persistence().prefix6,
-        ),
+        persistence=_persistence(edit, service.persistence),
         one_packet=edit.one_packet,
     )
+
+
+def _persistence(edit: ServiceEdit, before: Persistence | None) -> Persistence | None:
+    if edit.persistence_s is None:
+        return None
+    prefix6 = (before or Persistence()).prefix6 if edit.persistence_prefix6 is None else edit.persistence_prefix6
+    return Persistence(edit.persistence_s, edit.persistence_prefix, prefix6)
 
 
 def _require_scheduler(edit: ServiceEdit) -> None:
@@ -184,6 +156,8 @@ def _require_persistence(edit: ServiceEdit, virtual_address: VirtualAddress | No
         raise EditError(problem, f"use 1 to {MAX_TIMEOUT_S} seconds", "invalid")
     if not 1 <= edit.persistence_prefix <= values.IPV4_BITS:
         raise EditError(f"/{edit.persistence_prefix} is no netmask to tell clients apart", "use 1 to 32", "invalid")
+    if edit.persistence_prefix6 is not None and not 1 <= edit.persistence_prefix6 <= values.IPV6_BITS:
+        raise EditError(f"/{edit.persistence_prefix6} is no prefix to tell clients apart", "use 1 to 128", "invalid")
     if virtual_address is not None and virtual_address.port == 0 and edit.persistence_s is None:
         raise EditError(
             f"service {edit.service} takes every port and is not persistent", "give it a port or persistence", "invalid"
@@ -314,11 +288,7 @@ def _edit_mark(draft: Draft, edit: MarkEdit) -> None:
 def _mark_rule(draft: Draft, edit: MarkEdit) -> MarkRule:
     if not 1 <= edit.mark <= MAX_MARK:
         raise EditError(f"{edit.mark} is no mark", f"use 1 to {MAX_MARK}", "invalid")
-    words: dict[str, object] = {
-        key: getattr(edit, key)
-        for key in ("leg", "source_real_server", "protocol", "source", "destination", "source_port", "destination_port")
-        if getattr(edit, key)
-    }
+    words: dict[str, object] = {key: getattr(edit, key) for key in _MARK_WORDS if getattr(edit, key)}
     if edit.dscp is not None:
         words["dscp"] = edit.dscp
     match, mistakes = match_of(words, draft.configuration.legs)

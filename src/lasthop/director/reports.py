@@ -75,7 +75,9 @@ def service_reports(
                 scheduler_flags=service.scheduler_flags,
                 on_death=service.on_death.value,
                 persistence_prefix=service.persistence_prefix,
+                persistence_prefix6=service.persistence_prefix6,
                 one_packet=service.one_packet,
+                related=service.related.value,
                 statistics=measured.statistics if measured else Statistics(),
                 rates=measured.rates if measured else Rates(),
             )
@@ -198,6 +200,7 @@ def _server_report(
         name=server.name,
         service=label,
         address=str(server.address),
+        other_addresses=tuple(map(str, server.other_addresses)),
         weight=server.configured_weight,
         effective_weight=server.effective_weight,
         health=health,
@@ -216,14 +219,14 @@ def _server_report(
 
 
 def _shared_macs(plan: Plan) -> list[str]:
-    """Real servers that cannot be told apart: somebody answers ARP for several of them."""
+    """Real servers that cannot be told apart: somebody answers ARP or ND for several of them."""
     names: dict[tuple[str, str], set[str]] = {}
     for service in plan.services:
         for server in service.servers:
             if server.mac is not None:
                 names.setdefault((server.leg, server.mac), set()).add(server.name)
     return [
-        f"real servers {', '.join(sorted(same))} have one MAC address, {mac} on leg {leg}: is it proxy ARP?"
+        f"real servers {', '.join(sorted(same))} have one MAC address, {mac} on leg {leg}: is it proxy ARP or ND?"
         for (leg, mac), same in names.items()
         if len(same) > 1
     ]

@@ -33,7 +33,7 @@ class ConnectionReport:
     protocol: str
     source: str
     source_port: int
-    """For ICMP echo: the identifier, in both port fields."""
+    """For ICMP and ICMPv6 queries: the identifier, in both port fields. 0: a protocol without ports."""
     destination: str
     destination_port: int
     state: str
@@ -49,3 +49,5 @@ class ConnectionReport:
     age_s: float
     idle_s: float
     expires_s: float
+    key: int | None = None
+    """GRE: its key. None: it has none (or 0, which cannot be told from none), and of other protocols."""

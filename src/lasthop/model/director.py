@@ -13,8 +13,8 @@ class State(IntEnum):
     """State of a connection.
 
     Values 0-10 are LVS's ``IP_VS_TCP_S_*`` in the kernel's order
-    (net/netfilter/ipvs/ip_vs_proto_tcp.c), values from 13 on its ``IP_VS_SCTP_S_*`` (ip_vs_proto_sctp.c); UDP and
-    ICMP know a single state each.
+    (net/netfilter/ipvs/ip_vs_proto_tcp.c), values 13-26 its ``IP_VS_SCTP_S_*`` (ip_vs_proto_sctp.c); UDP, ICMP
+    and all other protocols know a single state each.
 
     ipvsadm shows SCTP's states by other names than these, which are those of LVS's constants::
 
@@ -51,11 +51,13 @@ class State(IntEnum):
     SCTP_SHUTDOWN_ACK_SENT = 24
     SCTP_REJECTED = 25
     SCTP_CLOSED = 26
+    OTHER = 27
 
 
 #: LVS: ``tcp_timeouts`` in ip_vs_proto_tcp.c, ``udp_timeouts`` in ip_vs_proto_udp.c, ``sctp_timeouts`` in
 #: ip_vs_proto_sctp.c, in seconds.
-#: LVS does not schedule ICMP echo; 60 s is twice nf_conntrack_icmp_timeout.
+#: LVS does not schedule ICMP echo; 60 s is twice nf_conntrack_icmp_timeout. Nor does it schedule other protocols:
+#: 600 s is nf_conntrack_generic_timeout.
 LVS_TIMEOUTS: dict[State, float] = {
     State.NONE: 2,
     State.ESTABLISHED: 900,
@@ -84,6 +86,7 @@ LVS_TIMEOUTS: dict[State, float] = {
     State.SCTP_SHUTDOWN_ACK_SENT: 61,
     State.SCTP_REJECTED: 4,
     State.SCTP_CLOSED: 61,
+    State.OTHER: 600,
 }
 
 #: Not shorter than nf_conntrack's defaults (Documentation/networking/nf_conntrack-sysctl.rst), so

@@ -33,12 +33,14 @@ class ServiceEdit:
 
     kind: Literal["add_service", "edit_service"]
     service: str
-    """Label: ``FWM 1``, ``TCP 203.0.113.80:80``, ``UDP ...``, ``SCTP ...``."""
+    """Label: ``FWM 1``, ``FWM 1 IPv6``, ``TCP 203.0.113.80:80``, ``UDP [2001:db8::80]:53``, ``SCTP ...``."""
     scheduler: str = "wlc"
     scheduler_flags: tuple[str, ...] = ()
     persistence_s: float | None = None
     """None: no persistence."""
     persistence_prefix: int = 32
+    persistence_prefix6: int | None = None
+    """None: as it was, or 128."""
     one_packet: bool = False
 
 
@@ -127,6 +129,8 @@ class MarkEdit:
     mark: int
     leg: str = ""
     source_real_server: str = ""
+    family: str = ""
+    """``ipv4`` or ``ipv6``."""
     protocol: str = ""
     source: str = ""
     """Prefix."""

@@ -41,6 +41,8 @@ class RealServer:
     admin: Admin = Admin.ENABLED
     drain_until: datetime | None = None
     """When one that is drained becomes disabled, in UTC; None: never by itself."""
+    other_addresses: tuple[Address, ...] = ()
+    """Further addresses of the box, of either family: packets to them go to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class ServerReport:
     lower_threshold: int = 0
     admin: str = "enabled"
     """``enabled``, ``drained`` or ``disabled``."""
+    other_addresses: tuple[str, ...] = ()
     overloaded: bool = False
     """It reached its upper threshold and gets no new connections until they are fewer (LVS: IP_VS_DEST_F_OVERLOAD)."""
     statistics: Statistics = field(default_factory=Statistics)

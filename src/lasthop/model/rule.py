@@ -30,7 +30,9 @@ class Match:
     source_real_servers: tuple[str, ...] = ()
     """Names of real servers, or ``("*",)`` for any: the frame's source MAC is one's."""
     protocols: tuple[str, ...] = ()
-    """``tcp``, ``udp``, ``sctp``, ``icmp``."""
+    """As `lasthop.model.protocol.protocol_name` has them."""
+    families: tuple[str, ...] = ()
+    """``ipv4``, ``ipv6``."""
     sources: tuple[Network, ...] = ()
     destinations: tuple[Network, ...] = ()
     source_ports: tuple[PortRange, ...] = ()

@@ -36,6 +36,14 @@ class OnDeath(StrEnum):
     """They are left to the kernel's routes, which may lead past the firewalls."""
 
 
+class Related(StrEnum):
+    """Whether a new connection goes where another one of its addresses goes."""
+
+    NONE = "none"
+    ADDRESS_PAIR = "address-pair"
+    """It goes to the real server of the oldest live connection between its two addresses."""
+
+
 @dataclass(frozen=True, slots=True)
 class Persistence:
     """Same client, same real server: LVS persistence templates."""
@@ -82,12 +90,16 @@ class Service:
     """None: by mark."""
     one_packet: bool = False
     """Every UDP packet is scheduled by itself (LVS: ops)."""
+    related: Related = Related.NONE
+    family: str = ""
+    """``ipv6``: of a mark, beside the service for its other packets (LVS: ``-f 1 -6``); empty: both families."""
     label: str = field(init=False, repr=False, compare=False)
-    """The service's name in output, as ipvsadm prints it: ``FWM 1``, ``TCP 203.0.113.80:80``."""
+    """The service's name in output, as ipvsadm prints it: ``FWM 1``, ``FWM 1 IPv6``, ``TCP 203.0.113.80:80``."""
 
     def __post_init__(self) -> None:
         """Write the label once: it is asked for again and again, by whoever looks a service up."""
-        label = f"FWM {self.mark}" if self.virtual_address is None else str(self.virtual_address)
+        mark = f"FWM {self.mark} IPv6" if self.family else f"FWM {self.mark}"
+        label = mark if self.virtual_address is None else str(self.virtual_address)
         object.__setattr__(self, "label", label)
 
 
@@ -110,6 +122,9 @@ class ServiceReport:
     on_death: str = "rebalance"
     persistence_prefix: int = 32
     """Leading bits of an IPv4 client's address that persistence tells clients apart by."""
+    persistence_prefix6: int = 128
+    """The same of an IPv6 client."""
     one_packet: bool = False
+    related: str = "none"
     statistics: Statistics = field(default_factory=Statistics)
     rates: Rates = field(default_factory=Rates)

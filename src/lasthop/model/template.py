@@ -11,7 +11,7 @@ class TemplateReport:
 
     service: str
     client: str
-    """The client's address, masked with the service's netmask."""
+    """The client's address, masked with the service's netmask or prefix6."""
     prefix: int
     """Bits of the mask."""
     real_server: str

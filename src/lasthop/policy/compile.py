@@ -6,25 +6,20 @@ laid out for maps: the same arguments always give the same plan.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lasthop.errors import DirectorError, NetworkError
 from lasthop.model.real_server import Admin
-from lasthop.model.rule import ANY_REAL_SERVER
-from lasthop.policy.limits import MAX_RULES
+from lasthop.policy.classifier import plan_rules
 from lasthop.policy.placement import Ground, plan_legs, plan_neighbours, require_one_identity
 from lasthop.policy.plan import Plan, PlannedServer, PlannedService
-from lasthop.policy.rules import expand, rule_count
 from lasthop.policy.schedulers import SCHEDULERS, rendezvous
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lasthop.model.configuration import Configuration
     from lasthop.model.director import Settings
     from lasthop.model.real_server import Address, RealServer
-    from lasthop.model.rule import Match
     from lasthop.model.service import Service
     from lasthop.policy.placement import Legs, Placement
     from lasthop.policy.plan import PlannedLeg, PlannedRule
@@ -109,7 +104,7 @@ class Compiler:
             [(service.label, service.matches) for service in configuration.services],
         )
         if not again or self._rules[0] != made_from:
-            self._rules = (made_from, _plan_rules(configuration, placements, legs))
+            self._rules = (made_from, plan_rules(configuration, placements, legs))
         return self._rules[1]
 
 
@@ -123,7 +118,7 @@ def _placed_again(service: Service, known: tuple[Service, Placement, PlannedServ
     if service.matches != was.matches or len(service.real_servers) != len(placement):
         return None
     if any(
-        (new.name, new.address, new.leg) != (old.name, old.address, old.leg)
+        (new.name, new.address, new.leg, new.other_addresses) != (old.name, old.address, old.leg, old.other_addresses)
         for new, old in zip(service.real_servers, was.real_servers, strict=True)
     ):
         return None
@@ -141,11 +136,13 @@ def _moved(
     for (label, (was, placement, _)), service, now in zip(known.items(), services, placements, strict=True):
         if service is was:
             continue
-        if service.label != label or [(s.name, s.address, leg.name) for s, leg in now] != [
-            (s.name, s.address, leg.name) for s, leg in placement
-        ]:
+        if service.label != label or _places(now) != _places(placement):
             return True
     return False
+
+
+def _places(placement: Placement) -> list[tuple[str, Address, tuple[Address, ...], str]]:
+    return [(server.name, server.address, server.other_addresses, leg.name) for server, leg in placement]
 
 
 def _planned_again(
@@ -181,6 +178,8 @@ def _plan_service(
         fallback=rendezvous.table(servers),
         persistence_s=persistence.timeout if persistence else None,
         persistence_prefix=persistence.prefix if persistence else 32,
+        persistence_prefix6=persistence.prefix6 if persistence else 128,
+        related=service.related,
         when_empty=service.when_empty,
         scheduler_flags=service.scheduler_flags,
         zone=placement[0][1].zone if placement else None,
@@ -204,98 +203,8 @@ def _plan_server(server: RealServer, leg: PlannedLeg, surroundings: Surroundings
         lower_threshold=server.lower_threshold,
         admin=server.admin,
         configured_weight=server.weight,
+        other_addresses=server.other_addresses,
     )
-
-
-def _plan_rules(configuration: Configuration, placements: Sequence[Placement], legs: Legs) -> tuple[PlannedRule, ...]:
-    matches = list(_matches(configuration, placements, legs))
-    count = sum(rule_count(match) for match, _ in matches)
-    if count > MAX_RULES:
-        raise DirectorError(
-            f"the matches make {count} rules when their lists are multiplied out, and a director holds {MAX_RULES}",
-            "use fewer values in lists, wider prefixes, or port ranges; a match that names no leg counts once for "
-            "each leg of its zone",
-        )
-    return tuple(rule for match, service in matches for rule in expand(match, service))
-
-
-def _matches(
-    configuration: Configuration, placements: Sequence[Placement], legs: Legs
-) -> Iterator[tuple[Match, str | None]]:
-    """Yield each match with its service's label in the order they are tried."""
-    for pass_rule in configuration.pass_rules:
-        for match in pass_rule.matches:
-            yield match, None
-    placed = list(zip(configuration.services, placements, strict=True))
-    for service, placement in placed:
-        for match in service.matches:
-            yield _in_zone(service, match, placement, placements, legs), service.label
-    marked = {service.mark: (service, placement) for service, placement in placed if service.mark}
-    for rule in configuration.mark_rules:
-        if rule.mark in marked:
-            service, placement = marked[rule.mark]
-            held = _of_senders_there(rule.match, placement, placements)
-            if held is not None:
-                yield _in_zone(service, held, placement, placements, legs), service.label
-
-
-def _of_senders_there(match: Match, placement: Placement, placements: Sequence[Placement]) -> Match | None:
-    """Return a mark rule's match without senders that are no real servers of the zone now; None if none is left.
-
-    A rule may be there before its services are, or after.
-    """
-    if not match.source_real_servers or not placement:
-        return match
-    there = {ANY_REAL_SERVER} | {
-        s.name for placed in placements for s, leg in placed if leg.zone == placement[0][1].zone
-    }
-    left = tuple(name for name in match.source_real_servers if name in there)
-    return replace(match, source_real_servers=left) if left else None
-
-
-def _in_zone(
-    service: Service, match: Match, placement: Placement, placements: Sequence[Placement], legs: Legs
-) -> Match:
-    """Return `match` held to the zone of the service's real servers.
-
-    Without any its zone is not known; its packets are its own all the same, and not to go somewhere else.
-    """
-    if not placement:
-        return match
-    zone = placement[0][1].zone
-    if match.source_real_servers:
-        _require_source_in_zone(service, match, zone, placements)
-    _require_legs_in_zone(service, match, zone, legs)
-    return _held_to_zone(match, zone, legs)
-
-
-def _require_legs_in_zone(service: Service, match: Match, zone: str, legs: Legs) -> None:
-    for name in match.legs:
-        if legs[name].zone != zone:
-            raise NetworkError(
-                f"service {service.label} matches leg '{name}' (zone {legs[name].zone}), but its real "
-                f"servers are in zone {zone}",
-                f"match legs of zone {zone}",
-            )
-
-
-def _held_to_zone(match: Match, zone: str, legs: Legs) -> Match:
-    """Return `match` so that it takes nothing from another zone, where the service's real servers are not."""
-    in_zone = tuple(leg.name for leg in legs.values() if leg.zone == zone)
-    if match.legs or len(in_zone) == len(legs):
-        return match
-    return replace(match, legs=in_zone)
-
-
-def _require_source_in_zone(service: Service, match: Match, zone: str, placements: Sequence[Placement]) -> None:
-    there = {server.name for placement in placements for server, leg in placement if leg.zone == zone}
-    for name in match.source_real_servers:
-        if name != ANY_REAL_SERVER and name not in there:
-            raise NetworkError(
-                f"service {service.label} matches source_real_server '{name}', which has no address in the service's "
-                f"zone {zone}",
-                f"name it as a real server of a service in zone {zone}, or leave it out of the match",
-            )
 
 
 def _plan_server_addresses(
@@ -307,16 +216,20 @@ def _plan_server_addresses(
     behind the box itself. So in a zone every address of a name leads to the name's real server there. The addresses
     of the zone come first, should the zones' address ranges overlap.
     """
-    in_zone: dict[tuple[str, str], tuple[str, Address]] = {}
+    services_of: dict[tuple[str, str], str] = {}
+    in_zone: dict[tuple[str, str], dict[Address, None]] = {}
     anywhere: dict[str, dict[Address, None]] = {}
     for service, placement in zip(services, placements, strict=True):
         for server, leg in placement:
-            in_zone.setdefault((leg.zone, server.name), (service.label, server.address))
-            anywhere.setdefault(server.name, {})[server.address] = None
+            addresses = dict.fromkeys((server.address, *server.other_addresses))
+            services_of.setdefault((leg.zone, server.name), service.label)
+            in_zone.setdefault((leg.zone, server.name), {}).update(addresses)
+            anywhere.setdefault(server.name, {}).update(addresses)
     found: dict[tuple[str, Address], tuple[str, str]] = {}
-    for (zone, name), (label, address) in in_zone.items():
-        found[zone, address] = (label, name)
-    for (zone, name), (label, _) in in_zone.items():
+    for (zone, name), addresses in in_zone.items():
+        for address in addresses:
+            found[zone, address] = (services_of[zone, name], name)
+    for (zone, name), label in services_of.items():
         for address in anywhere[name]:
             found.setdefault((zone, address), (label, name))
     return tuple((zone, address, label, name) for (zone, address), (label, name) in found.items())

@@ -96,12 +96,15 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     yield from _value("scheduler_flags", _listed(before.scheduler_flags), _listed(after.scheduler_flags))
     yield from _value("persistence", _persistence(before.persistence), _persistence(after.persistence))
     yield from _value("one_packet", before.one_packet, after.one_packet)
+    yield from _value("related", before.related, after.related)
     yield from _value("on_death", before.on_death, after.on_death)
     yield from _value("when_empty", before.when_empty, after.when_empty)
 
 
 def _server(before: RealServer, after: RealServer) -> Iterator[str]:
     yield from _value("address", before.address, after.address)
+    others = (_listed([str(address) for address in each.other_addresses]) for each in (before, after))
+    yield from _value("other_addresses", *others)
     yield from _value("weight", before.weight, after.weight)
     yield from _value("leg", before.leg or _NONE, after.leg or _NONE)
     yield from _value("upper_threshold", before.upper_threshold, after.upper_threshold)

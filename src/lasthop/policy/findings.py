@@ -109,6 +109,8 @@ class Machine:
     """By name."""
     vlan_devices: frozenset[str] = frozenset()
     """Names of the tagged legs that the kernel has a VLAN interface for."""
+    ip6_forward: bool | None = None
+    """net.ipv6.conf.all.forwarding; None also where there is no IPv6."""
 
 
 def _version(release: str) -> tuple[int, int]:
@@ -176,10 +178,15 @@ def _jit(machine: Machine) -> Finding:
 
 
 def _forwarding(machine: Machine) -> list[Finding]:
-    if machine.ip_forward is None or machine.ip_forward:
-        return []
-    what = "net.ipv4.ip_forward = 0: what is not balanced is not forwarded by the kernel"
-    return [fine("forwarding", what, "sysctl -w net.ipv4.ip_forward=1")]
+    settings = {
+        "net.ipv4.ip_forward": (machine.ip_forward, "what is not balanced"),
+        "net.ipv6.conf.all.forwarding": (machine.ip6_forward, "IPv6 that is not balanced"),
+    }
+    return [
+        fine("forwarding", f"{key} = 0: {what} is not forwarded by the kernel", f"sysctl -w {key}=1")
+        for key, (forwards, what) in settings.items()
+        if forwards is False
+    ]
 
 
 def judge_machine(machine: Machine) -> list[Finding]:

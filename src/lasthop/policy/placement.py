@@ -150,6 +150,12 @@ class Ground:
             raise NetworkError(
                 f"{_in_words(server, service)} is an address of this machine", "give the address of the box itself"
             )
+        for address in server.other_addresses:
+            if address in self._own:
+                raise NetworkError(
+                    f"{_in_words(server, service)} has {address} in other_addresses, an address of this machine",
+                    "leave it out",
+                )
         if server.leg is not None:
             return self._legs[server.leg]
         candidates = self._found.get((server.address, zones))
@@ -222,9 +228,10 @@ def require_one_identity(placements: Iterable[Placement]) -> None:
                 f"'{leg.name}' within zone {leg.zone}",
                 "a name is one box: give it the same address and leg in every service of the zone, or another name",
             )
-        name = addresses.setdefault((leg.zone, server.address), server.name)
-        if name != server.name:
-            raise NetworkError(
-                f"real servers '{name}' and '{server.name}' of zone {leg.zone} are both {server.address}",
-                "a box has one name: use it in every service, or correct the address",
-            )
+        for one in (server.address, *server.other_addresses):
+            name = addresses.setdefault((leg.zone, one), server.name)
+            if name != server.name:
+                raise NetworkError(
+                    f"real servers '{name}' and '{server.name}' of zone {leg.zone} are both {one}",
+                    "a box has one name: use it in every service, or correct the address",
+                )

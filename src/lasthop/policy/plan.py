@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lasthop.model.director import Settings
 from lasthop.model.leg import ReplyTo
 from lasthop.model.real_server import Admin
-from lasthop.model.service import OnDeath
+from lasthop.model.service import OnDeath, Related
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -113,6 +113,8 @@ class PlannedRule:
     source_ports: PortRange
     destination_ports: PortRange
     dscp: int | None
+    family: int | None = None
+    """4 or 6; of a rule with prefixes theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class PlannedServer:
     lower_threshold: int = 0
     admin: Admin = Admin.ENABLED
     configured_weight: int = 1
+    other_addresses: tuple[Address, ...] = ()
 
     @property
     def dead(self) -> bool:
@@ -167,6 +170,8 @@ class PlannedService:
     one_packet: bool = False
     expire_quiescent_template: bool = False
     on_death: OnDeath = OnDeath.KEEP
+    persistence_prefix6: int = 128
+    related: Related = Related.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,10 +77,12 @@ class ConnectionList:
         )
 
     def _template(self, report: Report) -> str:
-        """A template has no port of the client, and a mark stands where an address would."""
+        """A template has no port of the client, and a mark stands where an address would, of the client's family."""
         mark, _, protocol, address, port = label_parts(report["service"])
         if mark:
-            protocol, address = "ip", socket.inet_ntoa(mark.to_bytes(4, "big"))
+            protocol, packed = "ip", mark.to_bytes(4, "big")
+            ipv6 = ":" in report["client"]
+            address = socket.inet_ntop(socket.AF_INET6, packed + bytes(12)) if ipv6 else socket.inet_ntoa(packed)
         return self._line(
             protocol,
             report["expires_s"],
@@ -103,7 +105,7 @@ class ConnectionList:
         known = protocol if protocol in {"tcp", "udp", "sctp"} else ""
         shown = [self._names.shown(address, port, known) for address, port in (source, virtual, destination)]
         expire = f"{minutes:02}:{seconds:02}"
-        return f"{protocol.upper():<3} {expire:<6} {state:<11} {shown[0]:<18} {shown[1]:<18} {shown[2]}\n"
+        return f"{_protocol(protocol):<3} {expire:<6} {state:<11} {shown[0]:<18} {shown[1]:<18} {shown[2]}\n"
 
     def _address(self, service: str, server: str) -> str:
         """The address of a real server; one that was removed may have its address for a name."""
@@ -115,6 +117,13 @@ class ConnectionList:
         return self._hops.get(hop, "")
 
 
+def _protocol(name: str) -> str:
+    """LVS's name of a protocol (ip_vs_proto_name), as far as it has one."""
+    if name.isdecimal():
+        return f"IP_{name}"
+    return "ICMPv6" if name == "icmpv6" else name.upper()
+
+
 def _state(name: str) -> str:
     """LVS's name of a state."""
     bare = name.removeprefix("SCTP_")
@@ -122,8 +131,9 @@ def _state(name: str) -> str:
 
 
 def _named_by_address(server: str) -> str:
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
     try:
-        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, server))
+        return socket.inet_ntop(family, socket.inet_pton(family, server))
     except OSError:
         return ""
 

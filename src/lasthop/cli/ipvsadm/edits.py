@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from lasthop.cli.ipvsadm.request import Request
 
 Edit = dict[str, Any]
-IPV4_BITS = 32
+IPV4_BITS, IPV6_BITS = 32, 128
 #: What the flags of no name are to a scheduler that has names for them (IP_VS_SVC_F_SCHED1 and 2 of linux/ip_vs.h).
 _UNNAMED = {"flag-1": "fallback", "flag-2": "port"}
 
 
 def edit_of(request: Request) -> Edit:
     """The edit that `request` is. Raises IpvsadmError where lasthop has nothing of the kind."""
-    if IPV6 in (request.family, request.server_family):
-        raise unsupported("this release balances IPv4 only", "give IPv4 addresses, and leave -6 out")
     return _EDITS[request.command](request)
 
 
@@ -55,7 +53,9 @@ def _service(request: Request) -> Edit:
         edit["scheduler_flags"] = [_flag(request.scheduler, flag) for flag in request.flags]
     if request.persistence_s is not None:
         edit["persistence_s"] = request.persistence_s
-        if request.netmask:
+        if request.family == IPV6:
+            edit["persistence_prefix6"] = int(request.netmask or IPV6_BITS)
+        elif request.netmask:
             edit["persistence_prefix"] = prefix_of(request.netmask)
     if request.one_packet:
         edit["one_packet"] = True

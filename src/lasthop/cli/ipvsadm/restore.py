@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lasthop.cli.ipvsadm.edits import changes, edit_of
-from lasthop.cli.ipvsadm.names import IPV4, endpoint
+from lasthop.cli.ipvsadm.names import endpoint
 from lasthop.cli.ipvsadm.refusal import REFUSED, TRY_HELP, IpvsadmError, of_edit
 from lasthop.cli.ipvsadm.request import parse
 from lasthop.errors import EditError
@@ -65,8 +65,15 @@ def _server_edit(words: list[str]) -> Edit | None:
     """
     if len(words) != _SERVER_WORDS or (words[0], words[3], words[5], words[6]) != ("-a", "-r", "-g", "-w"):
         return None
-    label, address, weight = _label(words[1], words[2]), _address(words[4]), words[7]
-    if not (label and address and weight.isascii() and weight.isdecimal() and len(weight) <= _SHORT):
+    (label, family), (address, server_family), weight = _label(words[1], words[2]), _address(words[4]), words[7]
+    if not (
+        label
+        and address
+        and family == server_family
+        and weight.isascii()
+        and weight.isdecimal()
+        and len(weight) <= _SHORT
+    ):
         return None
     edit: Edit = {"kind": "add_server", "service": label, "address": address}
     if int(weight) != 1:
@@ -75,20 +82,20 @@ def _server_edit(words: list[str]) -> Edit | None:
 
 
 @cache
-def _label(option: str, text: str) -> str:
-    """Label of a service; empty if it is none that a plain line may have."""
+def _label(option: str, text: str) -> tuple[str, int]:
+    """Label and family of a service; an empty one if it is none that a plain line may have."""
     try:
         request = parse(["-D", option, text])
     except IpvsadmError:
-        return ""
-    return request.label if request.family == IPV4 else ""
+        return "", 0
+    return request.label, request.family
 
 
 @cache
-def _address(text: str) -> str:
-    """Address of a real server that was typed as one; otherwise empty."""
+def _address(text: str) -> tuple[str, int]:
+    """Address and family of a real server that was typed as one; otherwise an empty one."""
     found = endpoint(text, "")
-    return found.address if found is not None and found.family == IPV4 and not found.name else ""
+    return (found.address, found.family) if found is not None and not found.name else ("", 0)
 
 
 def _edit(words: list[str]) -> Edit:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Report = dict[str, Any]
-IPV4_BITS = 32
+IPV4_BITS, IPV6_BITS = 32, 128
 #: What the kernel adds before it cuts the fraction off (ip_vs_read_estimator): packets are kept in 1024ths, bytes in
 #: 32nds.
 _PACKETS_ROUND = 0x1FF / 0x400
@@ -47,7 +47,7 @@ def dotted(prefix: int) -> str:
 
 def _service_row(service: Report, servers: list[Report]) -> ServiceRow:
     mark, ipv6, protocol, address, port = label_parts(service["service"])
-    persistence, prefix = service["persistence_s"], service["persistence_prefix"]
+    persistence = service["persistence_s"]
     return ServiceRow(
         mark=mark,
         ipv6=ipv6,
@@ -57,12 +57,20 @@ def _service_row(service: Report, servers: list[Report]) -> ServiceRow:
         scheduler=service["scheduler"],
         flags=tuple(service["scheduler_flags"]),
         persistence_s=None if persistence is None else max(1, round(persistence)),
-        mask="" if ipv6 or prefix == IPV4_BITS else dotted(prefix),
+        mask=_mask(service, ipv6=ipv6),
         one_packet=service["one_packet"],
         servers=tuple(_server_row(server, port) for server in servers),
         statistics=_statistics(service["statistics"]),
         rates=_rates(service["rates"]),
     )
+
+
+def _mask(service: Report, *, ipv6: bool) -> str:
+    if ipv6:
+        prefix6 = service["persistence_prefix6"]
+        return "" if prefix6 == IPV6_BITS else str(prefix6)
+    prefix = service["persistence_prefix"]
+    return "" if prefix == IPV4_BITS else dotted(prefix)
 
 
 def _server_row(server: Report, port: int) -> ServerRow:
