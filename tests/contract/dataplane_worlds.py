@@ -151,6 +151,11 @@ class KernelWorld:
         ethertype = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
         self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + tags + ethertype + packet)
 
+    def announce(self, address: str, mac: str) -> None:
+        """A gratuitous ARP reply comes in on the interface of leg `outside` (RFC 5227 section 1.1)."""
+        own, at = bytes.fromhex(mac.replace(":", "")), IPv4Address(address).packed
+        self._wire.send(b"\xff" * 6 + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + own + at + own + at)
+
     def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
         self.send(source, mac, vlan)
         assert wait_until(lambda: source in self.sources(), timeout=PATIENCE_S), "the connection is not in the table"

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pyroute2.netlink.rtnl.ndmsg import NUD_PERMANENT, NUD_STALE
 
 from lasthop.dataplane import abi
+from lasthop.director.director import Director as RunningDirector
 from lasthop.lab.waiting import wait_until
 from lasthop.model.configuration import Configuration
 from lasthop.model.connection import HopName
@@ -24,6 +26,7 @@ from lasthop.model.real_server import RealServer
 from lasthop.model.rule import Match
 from lasthop.model.service import Service
 from lasthop.model.vlan import Vlan, VlanProtocol
+from lasthop.network.kernel import KernelNetwork
 from lasthop.policy.compile import compile_plan
 from lasthop.policy.surroundings import Surroundings
 from tests.contract.dataplane_worlds import (
@@ -312,6 +315,31 @@ class TestInTheKernel:
         world.dataplane.publish(plan(world, TestGateways.LEGS, KNOWN))
         world.arrive((CLIENT[0], 2), mac=OTHER_MAC)
         assert {each.source_port: each.last_hop.mac for each in connections(world)}[2] == OTHER_MAC
+
+    def test_an_announcement_alone_takes_the_connections_of_a_learned_router_along(
+        self, kernel_world: KernelWorld
+    ) -> None:
+        """Everything is the kernel's: the neighbour entry, the gratuitous ARP that changes it, the hop that follows."""
+        world = kernel_world
+        outside, inside = (world.links[name].ifindex for name in (OUTSIDE, FIREWALLS))
+        # Without an address of its own the kernel hears no ARP there.
+        world.netlink.addr("add", index=outside, address="192.0.2.2", prefixlen=24)
+        world.netlink.neigh("replace", dst=ROUTER, lladdr=ROUTER_MAC, ifindex=outside, state=NUD_STALE)
+        for address, mac in ((FW1, FW1_MAC), (FW2, FW2_MAC)):
+            world.netlink.neigh("replace", dst=address, lladdr=mac, ifindex=inside, state=NUD_PERMANENT)
+        servers = tuple(replace(firewall(address), leg="firewalls") for address in (FW1, FW2))
+        services = (Service(1, (Match(legs=("outside",)),), servers),)
+        director = RunningDirector(Configuration(Director("lb"), two_legs(), services), "lb.toml", world.dataplane)
+        with closing(KernelNetwork()) as network:
+            director.start(network.observe())
+            world.arrive()
+            assert only_connection(world).last_hop.mac == ROUTER_MAC
+            world.announce(ROUTER, OTHER_MAC)
+            key = outside, IPv4Address(ROUTER)
+            assert wait_until(lambda: network.observe().neighbours.get(key) == OTHER_MAC, timeout=PATIENCE_S)
+            director.observed(network.observe())
+        assert only_connection(world).last_hop.mac == OTHER_MAC
+        assert hop_of(world, OTHER_MAC).moved == 1
 
     def test_a_strict_leg_learns_none_but_its_neighbours(self, kernel_world: KernelWorld) -> None:
         world = kernel_world
