@@ -69,7 +69,7 @@ def test_an_interface_has_one_untagged_leg() -> None:
     ((key, problem, remedy),) = mistakes(leg("a"), leg("b", zone="core"), leg("c", "vlan = 10"))
     assert key == "leg[1].interface"
     assert problem == "is in two legs, 'a' (zone edge) and 'b' (zone core): a leg in two zones"
-    assert "tell them apart by vlan" in remedy
+    assert "told apart by vlan = 100" in remedy
 
 
 def test_a_vlan_of_an_interface_is_one_leg_however_it_is_written() -> None:

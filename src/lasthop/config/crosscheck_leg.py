@@ -63,7 +63,7 @@ def _shared(index: int, leg: Table, other: Table, vlans: tuple[int, ...]) -> Fin
     return Finding(
         ("leg", index, "interface"),
         f"is in two legs, {both}{zones}",
-        "keep one of the two, or tell them apart by vlan; traffic within one VLAN can be told apart with "
+        "keep one of the two; VLANs of an interface are told apart by vlan = 100, traffic within one of them by "
         "source_real_server",
     )
 
