@@ -109,14 +109,18 @@ class HopTable:
                 hop_id = self.find(target)
         return hop_id
 
-    def follow(self, before: int, target: int) -> None:
-        """Re-point the hops of nobody in particular that point at `before`: who was there is at `target` now."""
+    def follow(self, before: int, target: int) -> bool:
+        """Re-point the hops of nobody in particular that point at `before`: who was there is at `target` now.
+
+        False: there are none.
+        """
         unowned = (self.hops["box"] == self._no_box) & ((self.hops["flags"] & self._gateway) == 0)
         moved = np.flatnonzero((self.hops["target"] == before) & unowned)
         if len(moved):
             self._move(moved, before, target)
             first = int(moved[0]).to_bytes(4, "little")
             self._index.update(target.to_bytes(8, "little"), first, only_new=True)
+        return len(moved) > 0
 
     def mark(self, flag: str, marked: Iterable[int]) -> None:
         """Give a flag (enum hop_flag) to these hops, and take it from all others."""

@@ -51,7 +51,8 @@ class NeighbourTable:
         """Follow who moved; then let packets find the neighbours and gateways of `plan`, whose legs have ids."""
         self._plan, ids = plan, self._ids(plan)
         for leg, was, mac in self._whereabouts.moves(plan.neighbours):
-            self._hops.follow(abi.target_word(ids[leg], was), abi.target_word(ids[leg], mac))
+            if self._hops.follow(abi.target_word(ids[leg], was), abi.target_word(ids[leg], mac)):
+                _log.warning("leg %s: who was at %s is at %s now, and connections go there", leg, was, mac)
         self._whereabouts.tidy(self._places, plan.neighbours)
         there: defaultdict[int, list[Address]] = defaultdict(list)
         for leg, mac, address in plan.neighbours:
