@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lasthop.model.connection import ConnectionReport
     from lasthop.model.hop import HopReport
     from lasthop.model.real_server import Address
+    from lasthop.model.vlan import Vlan
     from lasthop.policy.plan import Plan
 
 OUTSIDE, FIREWALLS, SPARE, NO_XDP = "out0", "fw0", "spare0", "bridge0"
@@ -59,8 +60,11 @@ class World(Protocol):
     def dataplane(self) -> DataPlane:
         """What is under test."""
 
-    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC) -> None:
-        """A datagram that opens a connection comes in on leg `outside`; returns when it is in the table."""
+    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
+        """A datagram that opens a connection comes in on leg `outside`, which is `vlan`.
+
+        Returns when it is in the table.
+        """
 
     def expire(self) -> None:
         """All connections reach the end of their time-outs."""
@@ -79,12 +83,13 @@ class FakeWorld:
             name: _link(name, number, f"02:00:00:00:ff:{number:02x}") for number, name in enumerate(ADDRESSES, start=2)
         }
 
-    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC) -> None:
+    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
         """Least connections of FWM 1, first in list."""
         named = {hop.name for hop in self.dataplane.hops()}
         load = {key: each for key, each in self.dataplane.load().items() if key[0] == "FWM 1" and key[1] in named}
         plan = self.dataplane.pinned.plan
         assert plan is not None
+        assert vlan == next(leg.vlan for leg in plan.legs if leg.name == "outside")
         usable = [s.name for each in plan.services if each.label == "FWM 1" for s in each.servers if s.usable]
         server = min(usable, key=lambda name: load["FWM 1", name].inactive)
         self.dataplane.open(("FWM 1", server), ("outside", mac), source, destination_of(source), State.UDP)
@@ -135,18 +140,24 @@ class KernelWorld:
     def pins(self) -> Path:
         return Path("/sys/fs/bpf/lasthop", self.name)
 
-    def send(self, source: tuple[str, int], mac: str = ROUTER_MAC) -> None:
-        """Send a datagram into leg `outside`."""
-        self.send_packet(datagram(source, destination_of(source)), mac)
+    def send(self, source: tuple[str, int], mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
+        """Send a datagram into the interface of leg `outside`."""
+        self.send_packet(datagram(source, destination_of(source)), mac, vlan)
 
-    def send_packet(self, packet: bytes, mac: str = ROUTER_MAC) -> None:
-        """Send an IP packet into leg `outside`."""
+    def send_packet(self, packet: bytes, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
+        """Send an IP packet into the interface of leg `outside`."""
         own = bytes.fromhex(self.links[OUTSIDE].mac.replace(":", ""))
+        tags = b"".join(struct.pack("!HH", each.ethertype, number) for each, number in (vlan.tags if vlan else ()))
         ethertype = b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00"
-        self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + ethertype + packet)
+        self._wire.send(own + bytes.fromhex(mac.replace(":", "")) + tags + ethertype + packet)
 
-    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC) -> None:
-        self.send(source, mac)
+    def announce(self, address: str, mac: str) -> None:
+        """A gratuitous ARP reply comes in on the interface of leg `outside` (RFC 5227 section 1.1)."""
+        own, at = bytes.fromhex(mac.replace(":", "")), IPv4Address(address).packed
+        self._wire.send(b"\xff" * 6 + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + own + at + own + at)
+
+    def arrive(self, source: tuple[str, int] = CLIENT, mac: str = ROUTER_MAC, vlan: Vlan | None = None) -> None:
+        self.send(source, mac, vlan)
         assert wait_until(lambda: source in self.sources(), timeout=PATIENCE_S), "the connection is not in the table"
 
     def sources(self) -> list[tuple[str, int]]:

@@ -104,10 +104,11 @@ def links(world: KernelWorld) -> set[str]:
 
 
 @pytest.mark.parametrize(("mode", "kind"), [(Mode.TC, ""), (Mode.XDP, "xdp")])
-def test_links_are_pinned_by_their_leg(world: KernelWorld, mode: Mode, kind: str) -> None:
+def test_links_are_pinned_by_the_number_of_their_interface(world: KernelWorld, mode: Mode, kind: str) -> None:
     world.dataplane.publish(plan(world, mode))
-    legs = {"outside", "firewalls"}
-    assert links(world) - {"lh_xmit", "lh_xdp_err"} == {f"{how}-{leg}" for how in ("tcx", kind) if how for leg in legs}
+    interfaces = {world.links[name].ifindex for name in (OUTSIDE, FIREWALLS)}
+    pinned = {f"{how}-{ifindex}" for how in ("tcx", kind) if how for ifindex in interfaces}
+    assert links(world) - {"lh_xmit", "lh_xdp_err"} == pinned
     world.dataplane.close()
     expected = {"tcx": ["lh_tc"]} | ({"xdp": ["lh_xdp"]} if kind else {})
     assert on(OUTSIDE) == on(FIREWALLS) == expected

@@ -224,7 +224,7 @@ def test_pins_of_another_layout_are_left_alone_and_forward_on(machine: Machine) 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param("services", id="larger"),
+        pytest.param("rules", id="larger"),
         pytest.param("hop_refs", id="smaller"),
     ],
 )

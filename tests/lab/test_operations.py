@@ -42,7 +42,7 @@ FIELDS = {
         "leg", "mac", "upper_threshold", "lower_threshold", "admin", "overloaded", "statistics", "rates",
     ],
     "connections": CONNECTION,
-    "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved"],
+    "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved", "role"],
     "counters": ["name", "sentence", "expected", "value"],
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ from lasthop.dataplane.kernel import _possible_cpus, now_ns
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.libbpf import ffi, library, run_syscall, test_run
 from lasthop.dataplane.loader import Loaded, Role, load
+from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.publisher import Publisher
 from tests.packet.entries import NS, Entries, Hop
 from tests.packet.plans import INTERFACES, mac_of
@@ -93,16 +94,16 @@ class Attachments:
     def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
         """Frames come by BPF_PROG_TEST_RUN."""
 
-    def holds(self, _leg: str, _ifindex: int) -> bool:
+    def holds(self, _ifindex: int) -> bool:
         return False
 
-    def detach(self, leg: str, ifindex: int) -> None:
+    def pinned(self) -> set[int]:
+        return set()
+
+    def detach(self, ifindex: int) -> None:
         """Nothing was attached."""
 
-    def remove_filter(self, ifindex: int) -> None:
-        """Nothing was attached."""
-
-    def detach_xdp(self, leg: str) -> None:
+    def detach_xdp(self, ifindex: int) -> None:
         """Nothing was attached."""
 
     def transmits(self, ifindex: int, mac: str) -> bool:
@@ -141,6 +142,7 @@ class Rig(Entries):
         self.publisher.live["next_hop"] = 1
         self.attachments = Attachments()
         self.leg_table = LegTable(self.maps, self.attachments, self.publisher)  # type: ignore[arg-type]
+        self.neighbour_table = NeighbourTable(self.maps, self.publisher)
         self._server_ids: dict[tuple[str, str], int] | None = None
         self._totals = self._read_totals()
         SENT.clear()
@@ -152,6 +154,8 @@ class Rig(Entries):
         self.leg_table.attach(changed)
         self.publisher.publish(plan, self.leg_table.transmitting(plan))
         self.leg_table.commit(plan, changed)
+        self.neighbour_table.publish(plan)
+        self.leg_table.let_packets_ask()
 
     def send(
         self, leg: str, packet: Any, source: str, *, to: str | None = None, gso: tuple[int, int] = (0, 0)

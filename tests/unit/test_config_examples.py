@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, ip_address, ip_interface
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from lasthop.config import load
 from lasthop.model.director import LVS_TIMEOUTS, State
+from lasthop.model.leg import ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
 from lasthop.model.service import OnDeath, Persistence, Related
@@ -25,18 +27,23 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.toml"))
 
 #: The comment beside each interface: ``interface = "eth0"   # 192.0.2.2/24``.
-ADDRESSED_INTERFACE = re.compile(r'^interface = "(\w+)"\s+# ([0-9a-f./: ]+)$', re.MULTILINE)
+#: A tagged leg's address is on the kernel's VLAN interface: ``interface = "eth1"   # eth1.10 has 192.0.2.2/24``.
+ADDRESSED_INTERFACE = re.compile(r'^interface = "(\w+)"\s+# (?:([\w.]+) has )?([0-9a-f./: ]+)$', re.MULTILINE)
 
 
 def planned(file: Path) -> Plan:
     """The plan on a machine with the interfaces and addresses of the file's comments, all neighbours resolved."""
-    links = {
-        name: SeenLink(
-            number, f"02:00:00:00:00:{number:02x}", 1500, up=True, addresses=tuple(map(ip_interface, addresses.split()))
-        )
-        for number, (name, addresses) in enumerate(ADDRESSED_INTERFACE.findall(file.read_text()), start=1)
-    }
     configuration = load(file)
+    links: dict[str, SeenLink] = {}
+    said = ADDRESSED_INTERFACE.findall(file.read_text())
+    for leg, (name, device, addresses) in zip(configuration.legs, said, strict=True):
+        number = len(links) + 1
+        link = SeenLink(number, f"02:00:00:00:00:{number:02x}", 1500, up=True)
+        if device:
+            assert leg.vlan is not None
+            below = links.setdefault(name, link)
+            link = replace(link, ifindex=len(links) + 1, parent=below.ifindex, tag=leg.vlan.tags[0])
+        links[device or name] = replace(link, addresses=tuple(map(ip_interface, addresses.split())))
     wanted = sorted(addresses_to_resolve(compile_plan(configuration, Surroundings(links=links))), key=str)
     neighbours = {pair: f"02:00:00:00:01:{number:02x}" for number, pair in enumerate(wanted)}
     return compile_plan(configuration, Surroundings(links=links, neighbours=neighbours))
@@ -52,8 +59,8 @@ def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_se
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "by-address", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box", "pass-rules", "persistence",
-        "related", "timeouts",
+        "by-address", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box", "pass-rules",
+        "persistence", "related", "timeouts", "vlan",
     ]  # fmt: skip
 
 
@@ -97,6 +104,26 @@ def test_one_arm_tells_directions_apart_by_the_real_server_a_frame_came_from() -
         ("FWM 2", None, "fw2"),
     ]
     assert {server.leg for service in plan.services for server in service.servers} == {"lan"}
+
+
+def test_vlan_example_tells_its_legs_apart_by_tag_and_resolves_on_the_kernels_vlan_interfaces() -> None:
+    plan = planned(EXAMPLES / "vlan.toml")
+    assert [(leg.interface, str(leg.vlan), leg.ifindex != leg.device) for leg in plan.legs] == [
+        ("eth1", "10", True),
+        ("eth1", "20", True),
+    ]
+    assert {server.leg for server in plan.services[0].servers} == {"firewalls"}
+    assert addresses_to_resolve(plan) == {
+        (plan.legs[0].device, IPv4Address("192.0.2.1")),
+        (plan.legs[1].device, IPv4Address("10.0.1.11")),
+        (plan.legs[1].device, IPv4Address("10.0.1.12")),
+    }
+
+
+def test_hsrp_example_answers_at_the_gateway_outside_and_learns_no_strangers_inside() -> None:
+    outside, inside = planned(EXAMPLES / "hsrp.toml").legs
+    assert (outside.reply_to, outside.gateways) == (ReplyTo.NEIGHBOUR, (IPv4Address("192.0.2.1"),))
+    assert (outside.strict, inside.strict) == (False, True)
 
 
 def test_persistence_example_groups_clients_by_24_bits_for_ten_minutes() -> None:

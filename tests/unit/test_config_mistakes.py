@@ -103,7 +103,7 @@ SINGLE = [
     ('"eth0"', '"eth/0"', "leg[0].interface", '"eth/0"', "no interface's name", "ip link"),
     ('mode = "auto"', 'mode = "fast"', "leg[0].mode", '"fast"', "'auto', 'tc' or 'xdp'", "mode ="),
     ('mode = "auto"', 'mod = "tc"', "leg[0].mod", '"tc"', "no key", "did you mean mode?"),
-    ('mode = "auto"', "vlan = 100", "leg[0].vlan", "100", "no key", "use one of name, interface, zone"),
+    ('mode = "auto"', "colour = 100", "leg[0].colour", "100", "no key", "use one of name, interface, zone"),
     ('mode = "auto"', 'virtual_macs = ["1"]', "leg[0].virtual_macs[0]", '"1"', "no MAC", "00:00:5e"),
     ('mode = "auto"', 'virtual_macs = "00:00:5e:00:01:0a"', "leg[0].virtual_macs", '"00:', "a list",
      "virtual_macs = ["),

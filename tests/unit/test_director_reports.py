@@ -80,8 +80,8 @@ def test_legs_are_reported_in_the_order_of_the_file() -> None:
     director, dataplane = started()
     dataplane.open(("FWM 1", "fw1"), ("outside", OTHER_MAC), CLIENT, WWW)
     assert director.legs() == [
-        LegReport("outside", "eth0", "edge", "tc", ETH0.mac, 1500, "up", xdp_transmit=False, hops=2),
-        LegReport("firewalls", "eth1", "edge", "tc", ETH1.mac, 9000, "up", xdp_transmit=False, hops=2),
+        LegReport("outside", "eth0", None, "edge", "tc", ETH0.mac, 1500, "up", xdp_transmit=False, hops=2),
+        LegReport("firewalls", "eth1", None, "edge", "tc", ETH1.mac, 9000, "up", xdp_transmit=False, hops=2),
     ]
 
 

@@ -14,10 +14,12 @@ from lasthop.daemon.doctor import diagnose, read_machine, render
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director
 from lasthop.model.leg import Leg, Mode
+from lasthop.model.vlan import Vlan
 from lasthop.network.fake import FakeNetwork
 from lasthop.network.interface import Link
 from lasthop.policy.findings import Finding, Interface, Machine, Severity, any_error, error, judge_machine, warning
 from lasthop.policy.leg_findings import judge_configuration
+from lasthop.policy.vlan_devices import commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -157,6 +159,21 @@ def test_a_leg_without_interface_is_an_error_and_nothing_else_is_said_of_it() ->
 def test_the_way_a_leg_will_be_attached_is_told(mode: Mode, xdp: bool | None, what: str, *, virtual: bool) -> None:
     machine = with_interface(replace(NIC, virtual=virtual, xdp=xdp))
     assert what in [finding.what for finding in judge_configuration(configured(replace(OUTSIDE, mode=mode)), machine)]
+
+
+def test_hidden_vlan_tags_leave_tc_alone_and_are_an_error_where_xdp_is_wanted() -> None:
+    machine = with_interface(replace(NIC, rxvlan=True))
+    found = [each for each in judge_configuration(configured(), machine) if "VLAN tags" in each.what]
+    assert [(each.severity, each.remedy_command) for each in found] == [("ok", "ethtool -K eth0 rxvlan off")]
+    (lack,) = lacking(judge_configuration(configured(replace(OUTSIDE, mode=Mode.XDP)), machine))
+    assert (lack.severity, lack.remedy_command) == ("error", "ethtool -K eth0 rxvlan off")
+
+
+def test_a_tagged_leg_without_a_vlan_interface_is_a_warning_with_the_line_that_makes_it() -> None:
+    tagged = configured(replace(OUTSIDE, vlan=Vlan(100)))
+    (found,) = lacking(judge_configuration(tagged, HEALTHY))
+    assert (found.severity, found.remedy_command) == ("warning", commands("eth0", Vlan(100)))
+    assert not lacking(judge_configuration(tagged, replace(HEALTHY, vlan_devices=frozenset({"outside"}))))
 
 
 def test_native_xdp_wanted_from_a_driver_without_it_is_an_error() -> None:

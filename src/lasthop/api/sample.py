@@ -30,9 +30,11 @@ def sample(director: str = "lb1") -> FakeOperations:
     return FakeOperations(
         status_report=_status(director),
         leg_reports=[
-            LegReport("outside", "eth0", "edge", "tc", "02:00:00:00:01:01", 1500, "up", xdp_transmit=False, hops=2),
             LegReport(
-                "firewalls", "eth1", "edge", "xdp+tc", "02:00:00:00:01:02", 1500, "up", xdp_transmit=True, hops=3
+                "outside", "eth0", None, "edge", "tc", "02:00:00:00:01:01", 1500, "up", xdp_transmit=False, hops=2
+            ),
+            LegReport(
+                "firewalls", "eth1", "100", "edge", "xdp+tc", "02:00:00:00:01:02", 1500, "up", xdp_transmit=True, hops=3
             ),
         ],
         service_reports=[
@@ -50,7 +52,7 @@ def sample(director: str = "lb1") -> FakeOperations:
         drain_reports=[DrainReport("FWM 1", "fw2", 1, 1, 72.5, 30.0, 570.0, "rebalance", 41.3)],
         hop_reports=[
             HopReport(1, "outside", ROUTER.mac, None, "192.0.2.1", "router", 3, 0),
-            HopReport(2, "firewalls", _mac(1), 100, "10.0.1.11", "fw1", 1, 2),
+            HopReport(2, "firewalls", _mac(1), "100", "10.0.1.11", "fw1", 1, 2),
             HopReport(3, "outside", STRANGER.mac, None, "", "", 1, 0),
         ],
         counter_reports=[

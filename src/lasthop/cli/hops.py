@@ -20,6 +20,7 @@ COLUMNS = (
     Column("VLAN", right=True, spare=2),
     Column("ADDRESS", spare=1),
     Column("SERVER"),
+    Column("ROLE", spare=1),
     Column("CONNECTIONS", right=True),
     Column("MOVED", right=True),
 )
@@ -31,8 +32,9 @@ COLUMNS = (
 def hops(client: Client, *, as_json: bool) -> None:
     """Show the hops: where frames are sent.
 
-    SERVER is the real server that the hop is. CONNECTIONS have it as their forward hop or last hop.
-    MOVED counts how often its MAC address changed.
+    SERVER is the real server that the hop is. ROLE is what else is known of it: a gateway of its leg,
+    or a neighbour that the kernel knows; others were learned from packets. CONNECTIONS have it as
+    their forward hop or last hop. MOVED counts how often its MAC address changed.
     """
     if as_json:
         print_json(client, "hops")
@@ -48,6 +50,7 @@ def _row(hop: Report) -> tuple[Cell, ...]:
         present(hop["vlan"]),
         present(hop["address"]),
         present(hop["name"]),
+        present(hop["role"]),
         str(hop["connections"]),
         str(hop["moved"]),
     )

@@ -1,4 +1,4 @@
-"""`lasthop legs`: the interfaces the data plane is attached to."""
+"""`lasthop legs`: the interfaces, or VLANs of them, that the data plane is attached to."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("LEG"),
     Column("INTERFACE"),
+    Column("VLAN", right=True),
     Column("ZONE"),
     Column("MODE"),
     Column("STATE"),
@@ -30,7 +31,7 @@ COLUMNS = (
 @json_option
 @click.pass_obj
 def legs(client: Client, *, as_json: bool) -> None:
-    """Show the legs: interfaces the data plane is attached to.
+    """Show the legs: interfaces, or VLANs of them, that the data plane is attached to.
 
     MODE is what is attached. XDP-TRANSMIT says whether a test frame proved that XDP frames may
     leave through the leg. HOPS are those learned or resolved on it.
@@ -45,6 +46,7 @@ def _row(leg: Report) -> tuple[Cell, ...]:
     return (
         leg["name"],
         leg["interface"],
+        present(leg["vlan"]),
         leg["zone"],
         present(leg["mode"]),
         Styled(leg["state"], GOOD if leg["state"] == "up" else BAD),

@@ -14,11 +14,12 @@ from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import MarkRule, Match, PassRule
 from lasthop.model.service import Persistence, Service, VirtualAddress
+from lasthop.model.vlan import Vlan, default_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lasthop.config.schema import Document, MatchSection, ServiceSection, TimeoutsSection
+    from lasthop.config.schema import Document, LegSection, MatchSection, ServiceSection, TimeoutsSection
 
 Kind = TypeVar("Kind")
 
@@ -35,9 +36,7 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             timeouts=_timeouts(document.timeouts),
             settings=Settings(**document.lvs.model_dump()),
         ),
-        legs=tuple(
-            Leg(leg.name, leg.interface, leg.zone, leg.mode, _each_once(leg.virtual_macs)) for leg in document.leg
-        ),
+        legs=tuple(_leg(leg) for leg in document.leg),
         services=tuple(_service(service) for service in document.service),
         mark_rules=tuple(MarkRule(rule.mark, build_match(match)) for rule in document.mark for match in rule.match),
         pass_rules=tuple(PassRule(tuple(build_match(match) for match in rule.match)) for rule in document.pass_),
@@ -53,6 +52,24 @@ def _timeouts(section: TimeoutsSection) -> Timeouts:
     given = {state: getattr(section, timeout_key(state)) for state in State}
     single = {state: float(seconds) for state, seconds in given.items() if seconds is not None}
     return Timeouts(profile=section.profile, seconds=PROFILES[section.profile] | single)
+
+
+def _leg(section: LegSection) -> Leg:
+    vlan = None
+    if section.vlan is not None:
+        protocol = section.vlan_protocol or default_protocol(len(section.vlan))
+        vlan = Vlan(section.vlan[0], section.vlan[1] if section.vlan[1:] else None, protocol)
+    return Leg(
+        section.name,
+        section.interface,
+        section.zone,
+        section.mode,
+        _each_once(section.virtual_macs),
+        vlan,
+        section.reply_to,
+        _each_once(section.gateway),
+        section.strict,
+    )
 
 
 def _service(section: ServiceSection) -> Service:

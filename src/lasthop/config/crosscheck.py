@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lasthop.config.crosscheck_leg import leg_findings
 from lasthop.config.crosscheck_match import match_findings
 from lasthop.config.crosscheck_service import service_findings
 from lasthop.config.document import Finding, Place, Table, known_words, path, tables, text, texts
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 def cross_check(document: Table) -> Iterator[Finding]:
     """Yield what contradicts itself in `document`, in no particular order."""
     return chain(
-        _leg_names(document),
-        _interfaces(document),
+        leg_findings(document),
         _leg_references(document),
         match_findings(document),
         _marks(document),
@@ -38,39 +38,6 @@ def cross_check(document: Table) -> Iterator[Finding]:
         _identities(document),
         _limits(document),
     )
-
-
-def _leg_names(document: Table) -> Iterator[Finding]:
-    first: dict[str, int] = {}
-    for index, leg in tables(document, "leg"):
-        name = text(leg, "name")
-        if name is not None and first.setdefault(name, index) != index:
-            yield Finding(
-                ("leg", index, "name"),
-                f"is the name of leg[{first[name]}] already",
-                "give each leg a name of its own",
-            )
-
-
-def _interfaces(document: Table) -> Iterator[Finding]:
-    first: dict[str, tuple[int, Table]] = {}
-    for index, leg in tables(document, "leg"):
-        interface = text(leg, "interface")
-        if interface is None:
-            continue
-        other_index, other = first.setdefault(interface, (index, leg))
-        if other_index != index:
-            yield Finding(
-                ("leg", index, "interface"),
-                f"is in two legs, {_called(other)} and {_called(leg)}: a leg in two zones"
-                if text(leg, "zone") != text(other, "zone")
-                else f"is in two legs, {_called(other)} and {_called(leg)}",
-                "keep one of the two; traffic within one interface can be told apart with source_real_server",
-            )
-
-
-def _called(leg: Table) -> str:
-    return f"'{text(leg, 'name') or '?'}' (zone {text(leg, 'zone') or '?'})"
 
 
 def _leg_references(document: Table) -> Iterator[Finding]:

@@ -14,9 +14,10 @@ import tomli_w
 
 from lasthop.config.build import timeout_key
 from lasthop.model.director import PROFILES, Settings
-from lasthop.model.leg import Mode
+from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, Persistence, Related, WhenEmpty
+from lasthop.model.vlan import default_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lasthop.model.real_server import RealServer
     from lasthop.model.rule import MarkRule, Match, PortRange
     from lasthop.model.service import Service
+    from lasthop.model.vlan import Vlan
 
 _IPV4_BITS = 32
 _IPV6_BITS = 128
@@ -79,7 +81,20 @@ def _leg(leg: Leg) -> dict[str, Any]:
         {"name": leg.name, "interface": leg.interface, "zone": leg.zone},
         mode=None if leg.mode is Mode.AUTO else leg.mode.value,
         virtual_macs=list(leg.virtual_macs),
+        vlan=_vlan(leg.vlan) if leg.vlan else None,
+        vlan_protocol=_vlan_protocol(leg.vlan) if leg.vlan else None,
+        reply_to=None if leg.reply_to is ReplyTo.SOURCE_MAC else leg.reply_to.value,
+        gateway=_one_or_more(map(str, leg.gateways)),
+        strict=leg.strict or None,
     )
+
+
+def _vlan(vlan: Vlan) -> int | str:
+    return vlan.outer if vlan.inner is None else str(vlan)
+
+
+def _vlan_protocol(vlan: Vlan) -> str | None:
+    return None if vlan.protocol is default_protocol(len(vlan.ids)) else vlan.protocol.value
 
 
 def _match(match: Match) -> dict[str, Any]:

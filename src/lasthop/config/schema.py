@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from lasthop.config import values
-from lasthop.model.leg import Mode
+from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
 from lasthop.model.service import OnDeath, Related, WhenEmpty
+from lasthop.model.vlan import VlanProtocol
 from lasthop.policy.limits import MAX_CONNECTIONS, MIN_CONNECTIONS
 
 Name = Annotated[str, PlainValidator(values.name)]
@@ -31,6 +32,9 @@ Netmask = Annotated[int, PlainValidator(values.netmask)]
 SchedulerName = Annotated[str, PlainValidator(values.scheduler)]
 SchedulerFlag = Annotated[str, PlainValidator(values.scheduler_flag)]
 ModeName = Annotated[Mode, Field(strict=False)]
+ReplyToName = Annotated[ReplyTo, Field(strict=False)]
+Vlans = Annotated[tuple[int, ...], PlainValidator(values.vlan)]
+VlanProtocolName = Annotated[VlanProtocol, Field(strict=False)]
 WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
 
 AdminName = Annotated[Admin, Field(strict=False)]
@@ -119,6 +123,11 @@ class LegSection(Section):
     zone: Name = _key('zone = "edge"')
     mode: ModeName = _key('mode = "auto"', default=Mode.AUTO)
     virtual_macs: list[MacAddress] = _key('virtual_macs = ["00:00:5e:00:01:0a"]', default=[])
+    vlan: Vlans | None = _key("vlan = 100", default=None)
+    vlan_protocol: VlanProtocolName | None = _key('vlan_protocol = "802.1q"', default=None)
+    reply_to: ReplyToName = _key('reply_to = "source-mac"', default=ReplyTo.SOURCE_MAC)
+    gateway: OneOrMore[Address] | None = _key('gateway = "192.0.2.1"', default=None)
+    strict: bool = _key("strict = true", default=False)
 
 
 class MatchSection(Section):

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from lasthop.config.document import known_words
 from lasthop.model.protocol import MAX_PROTOCOL, PROTOCOL_NUMBERS, protocol_name
 from lasthop.model.rule import PortRange
+from lasthop.model.vlan import FIRST_VLAN, LAST_VLAN
 from lasthop.policy.schedulers import SCHEDULERS
 
 #: Type of the errors made here, which carry problem and remedy in an operator's words.
@@ -31,6 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", re.ASCII)
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,62}", re.ASCII)
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", re.ASCII)
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", re.ASCII)
+_VLANS = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
 _BITS = re.compile(r"/?([0-9]|[12][0-9]|3[0-2])", re.ASCII)
 
 
@@ -78,6 +80,20 @@ def mac(value: object) -> str:
     if int(given[:2], 16) & 1 or given == "00:00:00:00:00:00":
         raise wrong("is not the MAC address of one machine", "use a unicast MAC address (first byte even, not all 0)")
     return given
+
+
+def vlan(value: object) -> tuple[int, ...]:
+    """Return the VLANs of a leg's frames, the outer first: from 100, "100" or "200.100"."""
+    parts = _VLANS.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if parts is None:
+        raise wrong("is no VLAN", 'write 100, or "200.100" for QinQ: the outer VLAN, a dot, the inner one')
+    found = tuple(int(part) for part in parts.groups() if part is not None)
+    if not all(FIRST_VLAN <= each <= LAST_VLAN for each in found):
+        raise wrong(
+            "is no VLAN",
+            f"use numbers from {FIRST_VLAN} to {LAST_VLAN}; leave the key out for frames without a tag",
+        )
+    return found
 
 
 def address(value: object) -> IPv4Address | IPv6Address:

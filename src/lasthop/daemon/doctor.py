@@ -12,9 +12,12 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lasthop.director.surroundings import surroundings_of
 from lasthop.network.drivers import XdpFeatures, receive_offloads, xdp_features
+from lasthop.network.interface import Observation
 from lasthop.policy.findings import Finding, Interface, Machine, Severity, judge_machine
 from lasthop.policy.leg_findings import judge_configuration
+from lasthop.policy.vlan_devices import vlan_device
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,18 +84,30 @@ def _interface(link: Link, control: socket.socket, features: dict[int, XdpFeatur
         virtual=link.virtual,
         xdp=None if features is None else bool(features.get(link.ifindex, 0) & XdpFeatures.BASIC),
         lro=None if offloads is None else offloads.lro,
+        rxvlan=None if offloads is None else offloads.rxvlan,
         rp_filter=_in_force(link.name, "rp_filter"),
         send_redirects=None if redirects is None else bool(redirects),
     )
 
 
-def _interfaces(configuration: Configuration, network: Network) -> dict[str, Interface]:
-    """The interfaces of the legs that exist. Raises NetworkError if netlink refuses."""
-    links = network.observe().links
+def _interfaces(configuration: Configuration, links: dict[str, Link]) -> dict[str, Interface]:
+    """The interfaces of the legs that exist."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         features = xdp_features()
         names = [leg.interface for leg in configuration.legs if leg.interface in links]
         return {name: _interface(links[name], control, features) for name in names}
+
+
+def _vlan_devices(configuration: Configuration, observation: Observation) -> frozenset[str]:
+    """The tagged legs that the kernel has a VLAN interface for."""
+    surroundings = surroundings_of(observation)
+    return frozenset(
+        leg.name
+        for leg in configuration.legs
+        if leg.vlan
+        and leg.interface in surroundings.links
+        and vlan_device(leg.vlan, surroundings.links[leg.interface], surroundings)
+    )
 
 
 def read_machine(configuration: Configuration | None, network: Network) -> Machine:
@@ -101,6 +116,7 @@ def read_machine(configuration: Configuration | None, network: Network) -> Machi
     users = (_text("/proc/self/uid_map") or "").split()
     memory = _field(_text("/proc/meminfo") or "", "MemAvailable")
     forwards, forwards6 = _sysctl("net/ipv4/ip_forward"), _sysctl("net/ipv6/conf/all/forwarding")
+    observation = Observation() if configuration is None else network.observe()
     return Machine(
         kernel=os.uname().release,
         btf=Path("/sys/kernel/btf/vmlinux").exists(),
@@ -112,7 +128,8 @@ def read_machine(configuration: Configuration | None, network: Network) -> Machi
         ip_forward=None if forwards is None else bool(forwards),
         ip6_forward=None if forwards6 is None else bool(forwards6),
         memory_available=None if memory is None else int(memory.split()[0]) * 1024,
-        interfaces={} if configuration is None else _interfaces(configuration, network),
+        interfaces={} if configuration is None else _interfaces(configuration, observation.links),
+        vlan_devices=frozenset() if configuration is None else _vlan_devices(configuration, observation),
     )
 
 

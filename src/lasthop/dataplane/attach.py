@@ -1,6 +1,7 @@
 """Attaching programs to interfaces: tcx or clsact for tc, native XDP, and the transmit probe.
 
-Owns links and filters of one director. Which leg wants what is decided by the caller.
+Owns links and filters of one director. An interface is attached once, whatever legs share it; pins bear its number, for
+its name may hold a dot, which bpffs refuses, and may change. Which interface wants what is decided by the caller.
 """
 
 from __future__ import annotations
@@ -57,9 +58,12 @@ class Attacher:
                 )
 
     def attach_tc(self, leg: str, interface: str, ifindex: int) -> None:
-        """tc ingress: a pinned tcx link, or from before 6.6 a clsact filter. Replaces our own in place."""
+        """tc ingress: a pinned tcx link, or from before 6.6 a clsact filter. Replaces our own in place.
+
+        `leg` is one of the interface's, for errors.
+        """
         program = self._loaded.programs["lh_tc"]
-        pin = self._pins.links / f"tcx-{leg}"
+        pin = self._pins.links / f"tcx-{ifindex}"
         if self._renew(pin, ifindex, program):
             return
         try:
@@ -72,7 +76,7 @@ class Attacher:
     def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
         """Native XDP in front of tc. Raises DataPlaneError naming leg and remedy if the driver cannot."""
         program = self._loaded.programs["lh_xdp"]
-        pin = self._pins.links / f"xdp-{leg}"
+        pin = self._pins.links / f"xdp-{ifindex}"
         if self._renew(pin, ifindex, program):
             return
         where = f"leg {leg!r} ({interface})"
@@ -82,31 +86,35 @@ class Attacher:
             cause, remedy = _xdp_refusal(error, interface)
             raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
 
-    def swap(self, leg: str, ifindex: int) -> None:
-        """Put the programs that are loaded now in place of those on a leg, at once; what is not attached stays so."""
+    def swap(self, ifindex: int) -> None:
+        """Put the programs that are loaded now in place of those on an interface, at once.
+
+        What is not attached stays so.
+        """
         for kind, name in (("tcx", "lh_tc"), ("xdp", "lh_xdp")):
-            self._renew(self._pins.links / f"{kind}-{leg}", ifindex, self._loaded.programs[name])
+            self._renew(self._pins.links / f"{kind}-{ifindex}", ifindex, self._loaded.programs[name])
         if uses_map(ifindex, self._live_map_id()):
-            attach_filter(self._loaded.programs["lh_tc"], ifindex, f"swap the tc filter of leg {leg!r}")
+            attach_filter(self._loaded.programs["lh_tc"], ifindex, f"swap the tc filter of interface {ifindex}")
 
-    def detach(self, leg: str, ifindex: int) -> None:
-        """Take our programs off a leg. Idempotent, also where the interface is gone."""
-        self.detach_xdp(leg)
-        (self._pins.links / f"tcx-{leg}").unlink(missing_ok=True)
-        self.remove_filter(ifindex)
-
-    def remove_filter(self, ifindex: int) -> None:
-        """Remove our clsact filter from an interface. Idempotent, also where the interface is gone."""
+    def detach(self, ifindex: int) -> None:
+        """Take our programs off an interface. Idempotent, also where it is gone."""
+        self.detach_xdp(ifindex)
+        (self._pins.links / f"tcx-{ifindex}").unlink(missing_ok=True)
         if ifindex and uses_map(ifindex, self._live_map_id()):
             detach_filter(ifindex)
 
-    def detach_xdp(self, leg: str) -> None:
-        """Take XDP off a leg; tc stays. Idempotent."""
-        (self._pins.links / f"xdp-{leg}").unlink(missing_ok=True)
+    def detach_xdp(self, ifindex: int) -> None:
+        """Take XDP off an interface; tc stays. Idempotent."""
+        (self._pins.links / f"xdp-{ifindex}").unlink(missing_ok=True)
 
-    def holds(self, leg: str, ifindex: int) -> bool:
-        """Whether our tc program is on a leg, put there by this process or by one before it."""
-        return (self._pins.links / f"tcx-{leg}").exists() or uses_map(ifindex, self._live_map_id())
+    def holds(self, ifindex: int) -> bool:
+        """Whether our tc program is on an interface, put there by this process or by one before it."""
+        return (self._pins.links / f"tcx-{ifindex}").exists() or uses_map(ifindex, self._live_map_id())
+
+    def pinned(self) -> set[int]:
+        """The interfaces that links are pinned for, gone ones included."""
+        numbers = (path.name.partition("-")[2] for path in self._pins.links.iterdir())
+        return {int(number) for number in numbers if number.isdigit()}
 
     def _watch_transmits(self) -> bool:
         """Attach the tracepoint programs that tell what became of XDP frames. False: this kernel has none."""

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lasthop.dataplane.fake_hops import FakeHops
 from lasthop.dataplane.fake_traffic import FakeTraffic
 from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
@@ -17,13 +18,13 @@ from lasthop.errors import DataPlaneError
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.counter import CounterReport
 from lasthop.model.director import DEFAULT_CONNECTIONS, State
-from lasthop.model.hop import HopReport
 from lasthop.model.leg import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
+    from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
 
 #: States that LVS counts as active: tcp_states_active in net/netfilter/ipvs/ip_vs_proto_tcp.c.
@@ -33,16 +34,6 @@ _HOW = {Mode.XDP: "xdp+tc"}
 
 #: (service label, real server)
 ServerKey = tuple[str, str]
-
-
-@dataclass(slots=True)
-class _Hop:
-    leg: str
-    """Empty when the leg is gone."""
-    mac: str
-    address: str = ""
-    name: str = ""
-    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,7 @@ class Pinned:
     resizing: Resizing | None = None
     to_move: int = 0
     """Connections there were when the resize began: later ones need no moving."""
-    hops: dict[int, _Hop] = field(default_factory=dict)
+    hops: FakeHops = field(default_factory=FakeHops)
     servers: dict[ServerKey, int] = field(default_factory=dict)
     """Real servers with the hop of each (0: its MAC address was never known), retired ones included."""
     connections: list[_Connection] = field(default_factory=list)
@@ -100,31 +91,27 @@ class FakeDataPlane:
             raise self.refusal
         for leg in plan.legs:
             self._require_xdp(leg)
-        legs = {leg.name for leg in plan.legs}
-        for hop in self.pinned.hops.values():
-            hop.leg = hop.leg if hop.leg in legs else ""
+        self.pinned.hops.drop_legs({leg.name for leg in plan.legs})
         planned = {(service.label, server.name): server for service in plan.services for server in service.servers}
         for key, server in planned.items():
-            self.pinned.servers[key] = self._resolve(self.pinned.servers.get(key, 0), server)
-        for leg_name, mac, address in plan.neighbours:
-            for hop in self._hops_at(leg_name, mac):
-                hop.address = str(address)
+            self.pinned.servers[key] = self.pinned.hops.resolve(self.pinned.servers.get(key, 0), server)
         self._forget(planned)
+        self.pinned.hops.follow(plan)
         self.pinned.plan = plan
 
     def attachments(self) -> list[Attachment]:
         """See DataPlane.attachments."""
         legs = self.pinned.plan.legs if self.pinned.plan else ()
-        return [
-            Attachment(leg.name, _HOW.get(leg.mode, "tc"), xdp_transmit=leg.up and leg.mode in _HOW) for leg in legs
-        ]
+        how = {leg.name: "tc" if leg.strips_tags else _HOW.get(leg.mode, "tc") for leg in legs}
+        return [Attachment(leg.name, how[leg.name], xdp_transmit=leg.up and how[leg.name] != "tc") for leg in legs]
 
     def sweep(self) -> TableSize:
         """See DataPlane.sweep. A hop that was learned goes after two sweeps without a connection."""
         used = {id_ for each in self.pinned.connections for id_ in (each.forward_hop, each.last_hop)}
-        unused = self.pinned.hops.keys() - used - set(self.pinned.servers.values())
+        hops = self.pinned.hops
+        unused = hops.by_id.keys() - used - set(self.pinned.servers.values()) - hops.kept()
         for id_ in unused & self._condemned:
-            del self.pinned.hops[id_]
+            del hops.by_id[id_]
         self._condemned = unused
         assured = sum(each.report.assured for each in self.pinned.connections)
         return TableSize(len(self.pinned.connections), assured, self.pinned.maximum)
@@ -175,9 +162,10 @@ class FakeDataPlane:
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """See DataPlane.connections."""
+        name = self.pinned.hops.name
         return query.answer(
             [
-                replace(each.report, forward_hop=self._name(each.forward_hop), last_hop=self._name(each.last_hop))
+                replace(each.report, forward_hop=name(each.forward_hop), last_hop=name(each.last_hop))
                 for each in self.pinned.connections
             ]
         )
@@ -185,11 +173,7 @@ class FakeDataPlane:
     def hops(self) -> list[HopReport]:
         """See DataPlane.hops."""
         using = Counter(id_ for each in self.pinned.connections for id_ in (each.forward_hop, each.last_hop))
-        return [
-            HopReport(id_, hop.leg, hop.mac, None, hop.address, hop.name, using[id_], hop.moved)
-            for id_, hop in sorted(self.pinned.hops.items())
-            if hop.leg
-        ]
+        return self.pinned.hops.reports(using)
 
     def counters(self) -> list[CounterReport]:
         """See DataPlane.counters."""
@@ -243,7 +227,7 @@ class FakeDataPlane:
             idle_s=0,
             expires_s=self.pinned.plan.timeouts.seconds[state] if self.pinned.plan else 0,
         )
-        last_hop = self._find(*came_from) or self._add(_Hop(*came_from))
+        last_hop = self.pinned.hops.learned(*came_from)
         self.pinned.connections.append(_Connection(report, self.pinned.servers[server], last_hop))
         self.count("forwarded_opening")
 
@@ -263,42 +247,12 @@ class FakeDataPlane:
                 'set mode = "tc" on this leg',
             )
 
-    def _resolve(self, current: int, server: PlannedServer) -> int:
-        """The hop of a real server, re-pointed if its MAC address moved."""
-        if server.mac is None:
-            return current
-        found = self._find(server.leg, server.mac)
-        if not current:
-            shared = found and self.pinned.hops[found].name in {"", server.name}
-            current = found if shared else self._add(_Hop(server.leg, server.mac))
-        hop = self.pinned.hops[current]
-        hop.moved += (hop.leg, hop.mac) != (server.leg, server.mac) and bool(hop.leg)
-        hop.leg, hop.mac, hop.address, hop.name = server.leg, server.mac, str(server.address), server.name
-        return current
-
     def _forget(self, planned: dict[ServerKey, PlannedServer]) -> None:
         """Drop the real servers that are out of the plan and have no connections."""
         serving = {each.server for each in self.pinned.connections}
         for key in self.pinned.servers.keys() - planned.keys() - serving:
             del self.pinned.servers[key]
-        names = {name for _, name in self.pinned.servers}
-        for hop in self.pinned.hops.values():
-            hop.name = hop.name if hop.name in names else ""
-
-    def _hops_at(self, leg: str, mac: str) -> list[_Hop]:
-        return [hop for hop in self.pinned.hops.values() if (hop.leg, hop.mac) == (leg, mac)]
-
-    def _find(self, leg: str, mac: str) -> int:
-        return next((id_ for id_, hop in self.pinned.hops.items() if (hop.leg, hop.mac) == (leg, mac)), 0)
-
-    def _add(self, hop: _Hop) -> int:
-        id_ = next(free for free in range(1, len(self.pinned.hops) + 2) if free not in self.pinned.hops)
-        self.pinned.hops[id_] = hop
-        return id_
-
-    def _name(self, id_: int) -> HopName:
-        hop = self.pinned.hops[id_]
-        return HopName(hop.leg, hop.mac if hop.leg else "", None, hop.name)
+        self.pinned.hops.forget_names({name for _, name in self.pinned.servers})
 
 
 def _protocol_of(state: State) -> str:

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.loader import load
+from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
@@ -39,6 +40,8 @@ from lasthop.model.hop import HopReport
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
 
     from lasthop.dataplane.libbpf import Map
     from lasthop.model.connection_query import ConnectionQuery
@@ -89,6 +92,7 @@ class KernelDataPlane:
         self._hops = HopTable(maps)
         self._publisher = Publisher(maps, self._hops)
         self._legs = LegTable(maps, self._attacher, self._publisher)
+        self._neighbours = NeighbourTable(maps, self._publisher)
         self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
         self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns)
         """See DataPlane.traffic."""
@@ -102,8 +106,8 @@ class KernelDataPlane:
         """See DataPlane.publish."""
         if plan != self._published:
             self._publish(plan)
-        for leg, mac, address in plan.neighbours:
-            self._hops.name_address(abi.target_word(self._publisher.leg_names.id_of(leg), mac), address)
+        self._neighbours.publish(plan)
+        self._legs.let_packets_ask()
 
     def _publish(self, plan: Plan) -> None:
         half = self._publisher.half
@@ -126,12 +130,15 @@ class KernelDataPlane:
     def sweep(self) -> TableSize:
         """See DataPlane.sweep."""
         self._size = self._sweep.whole(now_ns(), self._resize.connections, both=self.resizing is not None)
+        self._neighbours.swept()
         return self._size
 
     def sweep_step(self) -> TableSize | None:
         """See DataPlane.sweep_step."""
         size = self._sweep.step(now_ns(), self._resize.connections, both=self.resizing is not None)
-        self._size = size or self._size
+        if size is not None:
+            self._size = size
+            self._neighbours.swept()
         return size
 
     def resize(self, connections: int) -> None:
@@ -194,11 +201,12 @@ class KernelDataPlane:
                     id=hop_id,
                     leg=name.leg,
                     mac=name.mac,
-                    vlan=None,
+                    vlan=name.vlan,
                     address=str(abi.unpack_address(packed)) if any(packed) else "",
                     name=name.name,
                     connections=int(self._hops.refs[hop_id]),
                     moved=int(hops["moved"][hop_id]),
+                    role=self._hops.role(hop_id),
                 )
             )
         return reports
@@ -299,10 +307,15 @@ class _Names:
             self._hops[hop_id] = HopName(
                 leg=self._publisher.leg_names.name_of(leg_id),
                 mac=mac if hop["target"] else "",
-                vlan=None,
+                vlan=_vlan(self._publisher.legs["tags"][leg_id]) if leg_id < len(self._publisher.legs) else None,
                 name=self._publisher.boxes.name_of(int(hop["box"])),
             )
         return self._hops[hop_id]
+
+
+def _vlan(tags: NDArray[Any]) -> str | None:
+    """The VLANs of a leg, as its entry has them."""
+    return ".".join(str(tag["vid"]) for tag in tags if tag["protocol"]) or None
 
 
 def _possible_cpus() -> list[int]:

@@ -1,25 +1,22 @@
 """The legs in the kernel: entries of the leg maps, and the attachments that go with them.
 
-Owns the maps legs, leg_index, leg_by_ifindex and own_macs, and the order of attaching: everything that can be
-refused is tried before anything is published, and undone if the plan is refused.
+Owns the order of attaching: everything that can be refused is tried before anything is published, and undone if the
+plan is refused. Programs are on interfaces, of which several legs may share one; the interface's first leg speaks for
+all where they cannot differ. The maps are `lasthop.dataplane.leg_entries`'s.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lasthop.dataplane import abi
 from lasthop.dataplane.interface import Attachment
-from lasthop.dataplane.publisher import grace_period, replace_entries
+from lasthop.dataplane.leg_entries import LegEntries
+from lasthop.dataplane.publisher import grace_period
 from lasthop.errors import DataPlaneError
 from lasthop.model.leg import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from lasthop.dataplane.attach import Attacher
     from lasthop.dataplane.libbpf import Map
@@ -31,148 +28,91 @@ class LegTable:
     """The attached legs of one director."""
 
     def __init__(self, maps: dict[str, Map], attacher: Attacher, publisher: Publisher) -> None:
-        self._index = maps["leg_index"]
-        self._small_index = maps["leg_by_ifindex"].view(np.dtype("u4"))
-        self._own_macs = maps["own_macs"]
+        self._entries = LegEntries(maps, publisher)
         self._attacher = attacher
         self._publisher = publisher
-        self._attached: dict[str, PlannedLeg] = {}
-        self._xdp: set[str] = set()
-        self._transmit: set[str] = set()
-        self._made: list[PlannedLeg] = []
-        self._before: tuple[dict[bytes, bytes], dict[bytes, bytes], NDArray[Any]] | None = None
+        self._attached: dict[int, PlannedLeg] = {}
+        """The first leg of each interface that programs are on."""
+        self._legs: tuple[PlannedLeg, ...] = ()
+        self._xdp: set[int] = set()
+        self._transmit: set[int] = set()
+        self._made: list[int] = []
 
     def prepare(self, plan: Plan) -> list[PlannedLeg]:
-        """Give legs ids and write their entries, attach nothing. Returns the legs that must be (re)attached.
+        """Give legs ids and write their entries, attach nothing. Returns a leg of each interface to be (re)attached.
 
         Raises DataPlaneError if another director is on one of them.
         """
-        changed = [leg for leg in plan.legs if self._needs_attaching(leg)]
+        changed = [leg for leg in _first_legs(plan.legs).values() if self._needs_attaching(leg)]
         for leg in changed:
             self._attacher.refuse_foreign(leg.name, leg.interface, leg.ifindex)
         self._made = []
-        self._before = (self._index.entries(), self._own_macs.entries(), self._publisher.legs.copy())
-        ids = {leg.ifindex: self._publisher.leg_names.id_of(leg.name) for leg in plan.legs}
-        # A packet that looked an interface up before may still be about to read the leg's entry.
-        if self._unindex(ids):
-            grace_period()
-        for leg in plan.legs:
-            self._write(leg)
-        self._write_own_macs(plan)
-        self._write_index(ids)
+        self._entries.write(plan, self._transmit)
         return changed
 
     def roll_back(self) -> None:
         """Detach what `attach` attached anew, and put back what `prepare` overwrote."""
-        if self._before is None:
-            return
-        for leg in self._made:
-            self._attacher.detach(leg.name, leg.ifindex)
-        index, own_macs, legs = self._before
-        learned = self._publisher.legs["hops_learned"].copy()
-        ids = {_number(key): _number(value) for key, value in index.items()}
-        if self._unindex(ids):
-            grace_period()
-        self._publisher.legs[:] = legs
-        self._publisher.legs["hops_learned"] = learned
-        replace_entries(self._own_macs, own_macs)
-        self._write_index(ids)
+        for ifindex in self._made:
+            self._attacher.detach(ifindex)
+        self._entries.roll_back()
 
     def transmitting(self, plan: Plan) -> frozenset[str]:
         """Legs of `plan` known to transmit XDP frames."""
-        return frozenset(self._transmit & {leg.name for leg in plan.legs})
+        return frozenset(leg.name for leg in plan.legs if leg.ifindex in self._transmit)
 
     def attach(self, changed: Sequence[PlannedLeg]) -> None:
         """Attach what `prepare` returned. What is attached anew, and not adopted, is undone by `roll_back`."""
         for leg in changed:
-            if not self._attacher.holds(leg.name, leg.ifindex):
-                self._made.append(leg)
+            if not self._attacher.holds(leg.ifindex):
+                self._made.append(leg.ifindex)
             self._attach(leg)
 
     def commit(self, plan: Plan, changed: Sequence[PlannedLeg]) -> None:
-        """Detach what is no leg any more, and prove which legs transmit XDP frames."""
-        revived = [leg for leg in plan.legs if leg.up and not self._was_up(leg)]
-        self._attached |= {leg.name: leg for leg in plan.legs}
-        self._detach_stale(plan)
-        if self._before is not None:
-            for ifindex in set(self._before[2]["ifindex"].tolist()) - {leg.ifindex for leg in plan.legs}:
-                self._attacher.remove_filter(ifindex)
-        if self._prove_transmits({leg.name: leg for leg in (*changed, *revived)}):
+        """Detach what is no leg any more, and prove which interfaces transmit XDP frames."""
+        first = _first_legs(plan.legs)
+        revived = [leg for leg in first.values() if leg.up and not self._was_up(leg)]
+        stale = (self._entries.interfaces_before() | self._attacher.pinned() | self._attached.keys()) - first.keys()
+        for ifindex in stale:
+            self._attacher.detach(ifindex)
+            self._xdp.discard(ifindex)
+            self._transmit.discard(ifindex)
+        self._entries.forget_all_but(plan)
+        self._attached, self._legs = first, plan.legs
+        if self._prove_transmits({leg.ifindex: leg for leg in (*changed, *revived)}):
             self._publisher.publish(plan, self.transmitting(plan))
+
+    def let_packets_ask(self) -> None:
+        """Packets may ask for gateways and neighbours from now on, or need not any more, as the legs say."""
+        self._entries.write_policies(self._legs)
 
     def attachments(self) -> list[Attachment]:
         """How each leg is attached now."""
         return [
-            Attachment(name, "xdp+tc" if name in self._xdp else "tc", name in self._transmit) for name in self._attached
+            Attachment(leg.name, "xdp+tc" if leg.ifindex in self._xdp else "tc", leg.ifindex in self._transmit)
+            for leg in self._legs
         ]
 
     def swap_programs(self) -> None:
-        """Put the programs that are loaded now on every attached leg; no other runs when this returns."""
-        for leg in self._attached.values():
-            self._attacher.swap(leg.name, leg.ifindex)
+        """Put the programs that are loaded now on every attached interface; no other runs when this returns."""
+        for ifindex in self._attached:
+            self._attacher.swap(ifindex)
         grace_period()
 
     def detach_all(self) -> None:
-        """Take the programs off every leg."""
-        for name in self._publisher.leg_names.names():
-            self._attacher.detach(name, int(self._publisher.legs["ifindex"][self._publisher.leg_names.id_of(name)]))
-        self._attached.clear()
+        """Take the programs off every interface."""
+        for ifindex in self._entries.interfaces() | self._attacher.pinned() | self._attached.keys():
+            self._attacher.detach(ifindex)
+        self._attached, self._legs = {}, ()
 
     def _needs_attaching(self, leg: PlannedLeg) -> bool:
-        before = self._attached.get(leg.name)
-        return before is None or (before.ifindex, before.mode) != (leg.ifindex, leg.mode)
-
-    def _write(self, leg: PlannedLeg) -> None:
-        leg_id = self._publisher.leg_names.id_of(leg.name)
-        entry = self._publisher.legs[leg_id : leg_id + 1]
-        entry["mtu"] = leg.mtu
-        entry["zone"] = self._publisher.zones.id_of(leg.zone)
-        if leg.mac:
-            entry["mac"] = np.frombuffer(abi.pack_mac(leg.mac), "u1")
-        entry["flags"] = self._flags(leg)
-        entry["ifindex"] = leg.ifindex
-
-    def _flags(self, leg: PlannedLeg) -> int:
-        flags = abi.enum("leg_flag")
-        return (
-            (leg.name in self._transmit) * flags["LEG_XDP_TRANSMIT"]
-            | leg.up * flags["LEG_UP"]
-            | (leg.own_macs != {leg.mac}) * flags["LEG_MORE_MACS"]
-        )
-
-    def _unindex(self, ids: dict[int, int]) -> bool:
-        """Let packets find no leg for the interfaces that are none any more or another one. False: there are none."""
-        stale = False
-        for key, value in self._index.entries().items():
-            if ids.get(_number(key)) != _number(value):
-                stale = True
-                if _number(key) < len(self._small_index):
-                    self._small_index[_number(key)] = 0
-                self._index.delete(key)
-        return stale
-
-    def _write_index(self, ids: dict[int, int]) -> None:
-        for ifindex, leg_id in ids.items():
-            # The hash first: what it has is found and cleared by a later director.
-            self._index.update(ifindex.to_bytes(4, "little"), leg_id.to_bytes(4, "little"))
-            if ifindex < len(self._small_index):
-                self._small_index[ifindex] = leg_id + 1
-
-    def _write_own_macs(self, plan: Plan) -> None:
-        replace_entries(
-            self._own_macs,
-            {
-                leg.ifindex.to_bytes(4, "little") + abi.pack_mac(mac) + b"\0\0": b"\1"
-                for leg in plan.legs
-                for mac in leg.own_macs
-            },
-        )
+        before = self._attached.get(leg.ifindex)
+        return before is None or (before.mode, before.strips_tags) != (leg.mode, leg.strips_tags)
 
     def _attach(self, leg: PlannedLeg) -> None:
         self._attacher.attach_tc(leg.name, leg.interface, leg.ifindex)
-        self._xdp.discard(leg.name)
-        if leg.mode is Mode.TC or (leg.mode is Mode.AUTO and leg.virtual):
-            self._attacher.detach_xdp(leg.name)
+        self._xdp.discard(leg.ifindex)
+        if leg.strips_tags or leg.mode is Mode.TC or (leg.mode is Mode.AUTO and leg.virtual):
+            self._attacher.detach_xdp(leg.ifindex)
             return
         try:
             self._attacher.attach_xdp(leg.name, leg.interface, leg.ifindex)
@@ -180,34 +120,26 @@ class LegTable:
             if leg.mode is not Mode.AUTO:
                 raise
             return
-        self._xdp.add(leg.name)
-
-    def _detach_stale(self, plan: Plan) -> None:
-        kept = {leg.name for leg in plan.legs}
-        for name in set(self._publisher.leg_names.names()) - kept:
-            leg_id = self._publisher.leg_names.id_of(name)
-            self._attacher.detach(name, int(self._publisher.legs["ifindex"][leg_id]))
-            self._attached.pop(name, None)
-            self._xdp.discard(name)
-            self._transmit.discard(name)
-            self._publisher.legs["ifindex"][leg_id] = 0
-            self._publisher.hops.drop_leg(leg_id)
-            self._publisher.leg_names.forget(name)
+        self._xdp.add(leg.ifindex)
 
     def _was_up(self, leg: PlannedLeg) -> bool:
-        before = self._attached.get(leg.name)
+        before = self._attached.get(leg.ifindex)
         return before is not None and before.up
 
-    def _prove_transmits(self, legs: dict[str, PlannedLeg]) -> bool:
-        """Test whether `legs` can transmit XDP frames; True if that changed what may be published."""
+    def _prove_transmits(self, interfaces: dict[int, PlannedLeg]) -> bool:
+        """Test whether interfaces can transmit XDP frames; True if that changed what may be published."""
         before = set(self._transmit)
-        for name, leg in legs.items():
-            self._transmit.discard(name)
-            if name in self._xdp and leg.up and self._attacher.transmits(leg.ifindex, leg.mac):
-                self._transmit.add(name)
-            self._publisher.legs["flags"][self._publisher.leg_names.id_of(name)] = self._flags(leg)
+        for ifindex, leg in interfaces.items():
+            self._transmit.discard(ifindex)
+            if ifindex in self._xdp and leg.up and self._attacher.transmits(ifindex, leg.mac):
+                self._transmit.add(ifindex)
+        self._entries.write_transmits(self._legs, self._transmit)
         return before != self._transmit
 
 
-def _number(field: bytes) -> int:
-    return int.from_bytes(field, "little")
+def _first_legs(legs: Iterable[PlannedLeg]) -> dict[int, PlannedLeg]:
+    """The first leg of each interface."""
+    first: dict[int, PlannedLeg] = {}
+    for leg in legs:
+        first.setdefault(leg.ifindex, leg)
+    return first

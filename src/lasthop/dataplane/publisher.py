@@ -302,12 +302,13 @@ class Publisher:
 
 def replace_entries(table: Map, wanted: dict[bytes, bytes]) -> None:
     """Make a hash or trie map hold `wanted`: new entries first, then the stale ones go."""
+    present = set(table.keys())
     for key, value in wanted.items():
-        if table.lookup(key) != value:
+        # A trie finds a shorter prefix where the one that is asked for is missing.
+        if key not in present or table.lookup(key) != value:
             table.update(key, value)
-    for key in table.keys():  # noqa: SIM118 -- a map of the kernel, not a dict
-        if key not in wanted:
-            table.delete(key)
+    for key in present - wanted.keys():
+        table.delete(key)
 
 
 def grace_period() -> None:

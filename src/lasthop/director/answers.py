@@ -89,7 +89,11 @@ class Answers:
             hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
             problems=[*self._noted.values(), *reports.problems(plan)],
-            notes=[*reports.notes(self._live.resizing), *reports.drain_notes(self.drains())],
+            notes=[
+                *reports.notes(self._live.resizing),
+                *reports.drain_notes(self.drains()),
+                *reports.leg_notes(plan),
+            ],
         )
 
     def legs(self) -> list[LegReport]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lasthop.model.leg import LegReport
+from lasthop.model.leg import LegReport, Mode, ReplyTo
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
 from lasthop.model.statistics import Rates, Statistics
+from lasthop.policy.placement import strip_nothing
 from lasthop.policy.plan import Choice
+from lasthop.policy.vlan_devices import commands
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -33,6 +35,7 @@ def leg_reports(
         LegReport(
             name=leg.name,
             interface=leg.interface,
+            vlan=str(leg.vlan) if leg.vlan else None,
             zone=leg.zone,
             mode=attached[leg.name].how if leg.name in attached else "",
             mac=leg.mac,
@@ -40,6 +43,8 @@ def leg_reports(
             state="missing" if leg.interface in missing else "up" if leg.up else "down",
             xdp_transmit=leg.name in attached and attached[leg.name].xdp_transmit,
             hops=on_leg[leg.name],
+            reply_to=leg.reply_to.value,
+            strict=leg.strict,
         )
         for leg in plan.legs
     ]
@@ -108,7 +113,19 @@ def problems(plan: Plan) -> list[str]:
     return [
         *(f"leg {leg.name} ({leg.interface}) is down" for leg in plan.legs if not leg.up),
         *(told for service in plan.services if (told := _emptiness(service))),
+        *_lost_gateways(plan),
         *_shared_macs(plan),
+    ]
+
+
+def _lost_gateways(plan: Plan) -> list[str]:
+    """Legs that reply to the neighbour, none of whose gateways is known."""
+    known = {(leg, address) for leg, _, address in plan.neighbours}
+    return [
+        f"leg {leg.name}: no gateway answers ({', '.join(map(str, leg.gateways))}); meanwhile responses go to the MAC "
+        "address each request came from"
+        for leg in plan.legs
+        if leg.reply_to is ReplyTo.NEIGHBOUR and not any((leg.name, gateway) in known for gateway in leg.gateways)
     ]
 
 
@@ -134,6 +151,25 @@ def notes(resizing: Resizing | None) -> list[str]:
         f"{resizing.moved} {'is' if resizing.moved == 1 else 'are'} moved"
     )
     return [f"{told}, {resizing.refused} found no room yet" if resizing.refused else told]
+
+
+def leg_notes(plan: Plan) -> list[str]:
+    """What legs would need to be faster, or to resolve their neighbours."""
+    first = {leg.interface: leg for leg in reversed(plan.legs)}
+    return [
+        *(
+            f"leg {leg.name}: tc alone, for {leg.interface} takes VLAN tags out of frames where XDP does not see them; "
+            f"for XDP: {strip_nothing(leg.interface)}"
+            for leg in first.values()
+            if leg.strips_tags and leg.mode is Mode.AUTO and not leg.virtual
+        ),
+        *(
+            f"leg {leg.name}: the kernel has no VLAN interface for {leg.interface} VLAN {leg.vlan}, so it resolves "
+            f"nobody there but permanent neighbours of {leg.interface}; to make it: {commands(leg.interface, leg.vlan)}"
+            for leg in plan.legs
+            if leg.vlan and not leg.device
+        ),
+    ]
 
 
 def drain_notes(drains: Iterable[DrainReport]) -> list[str]:

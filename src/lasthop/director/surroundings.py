@@ -31,6 +31,9 @@ def surroundings_of(observation: Observation) -> Surroundings:
                 addresses=link.addresses,
                 child_macs=frozenset(children.get(link.ifindex, ())),
                 virtual=link.virtual,
+                parent=link.parent,
+                tag=link.tag,
+                strips_tags=link.rxvlan,
             )
             for name, link in observation.links.items()
         },

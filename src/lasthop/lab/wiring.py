@@ -33,6 +33,12 @@ _SET = {
     "gro": 0x2C,
 }
 """ETHTOOL_S* commands of include/uapi/linux/ethtool.h."""
+_GET_FLAGS, _SET_FLAGS = 0x25, 0x26
+_FLAGS = {"txvlan": 1 << 7, "rxvlan": 1 << 8}
+"""ETH_FLAG_*: what has no command of its own."""
+
+#: Otherwise a veth hands tags on beside the frame, where XDP does not see them.
+_TAGS_IN_FRAMES = {"rxvlan": False, "txvlan": False}
 
 #: What every box has: strict routers would drop what a transparent director sends them.
 _SETTINGS = {
@@ -61,7 +67,7 @@ _WITH_IPV6 = {
 def build(drawn: Layout, names: Mapping[str, str], *, xdp: bool, offloads: bool) -> None:
     """Build a layout; `names` gives each box, and ``lan``, its namespace.
 
-    With `xdp` the far ends of directors' cables are made fit for native XDP; without `offloads` the
+    With `xdp` both ends of directors' cables are made fit for native XDP; without `offloads` the
     end hosts complete checksums and segment by themselves, so that captures show frames as on a wire.
     Raises LabError if the kernel or a tool refuses.
     """
@@ -74,6 +80,9 @@ def build(drawn: Layout, names: Mapping[str, str], *, xdp: bool, offloads: bool)
     if xdp:
         for box, interface in director_peers(drawn):
             _prepare_for_xdp(names[box], interface)
+        for place in drawn.directors:
+            for interface, _zone in place.legs:
+                set_offloads(names[place.name], interface, _TAGS_IN_FRAMES)
     if not offloads:
         for box in ("client", "www"):
             set_offloads(names[box], "eth0", {"tx": False, "tso": False, "gso": False, "gro": False})
@@ -160,16 +169,23 @@ def _prepare_for_xdp(namespace: str, interface: str) -> None:
     The checksums of what it sends must be complete (tx off), and it takes XDP frames only with NAPI,
     which GRO switches on. GRO's limit of one frame keeps packets as they were sent, for captures.
     """
-    set_offloads(namespace, interface, {"tx": False, "gro": True})
+    set_offloads(namespace, interface, {"tx": False, "gro": True, **_TAGS_IN_FRAMES})
     with inside(namespace):
         run(["ip", "link", "set", interface, "gro_max_size", "100"], where=namespace)
 
 
 def set_offloads(namespace: str, interface: str, wanted: Mapping[str, bool]) -> None:
-    """Switch ``rx``, ``tx``, ``tso``, ``gso`` and ``gro`` of an interface as ``ethtool -K`` does."""
+    """Switch ``rx``, ``tx``, ``tso``, ``gso``, ``gro``, ``rxvlan`` and ``txvlan`` as ``ethtool -K`` does."""
     with inside(namespace), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for name, on in wanted.items():
-            value = bytearray(struct.pack("II", _SET[name], int(on)))
+            if name in _FLAGS:
+                value = bytearray(struct.pack("II", _GET_FLAGS, 0))
+                _ethtool(control, interface, value)
+                flags = struct.unpack("II", value)[1]
+                setting = flags | _FLAGS[name] if on else flags & ~_FLAGS[name]
+                value = bytearray(struct.pack("II", _SET_FLAGS, setting))
+            else:
+                value = bytearray(struct.pack("II", _SET[name], int(on)))
             _ethtool(control, interface, value)
 
 

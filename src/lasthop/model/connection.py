@@ -11,7 +11,8 @@ class HopName:
 
     leg: str
     mac: str
-    vlan: int | None
+    vlan: str | None
+    """Of its leg: ``100``, or ``200.100`` for QinQ."""
     name: str
     """The real server's name, or empty."""
 

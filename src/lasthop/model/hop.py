@@ -12,7 +12,8 @@ class HopReport:
     id: int
     leg: str
     mac: str
-    vlan: int | None
+    vlan: str | None
+    """Of its leg: ``100``, or ``200.100`` for QinQ."""
     address: str
     """The neighbour's IP address where it is known, else empty."""
     name: str
@@ -21,3 +22,5 @@ class HopReport:
     """Connections that forward to it or have it as their last hop."""
     moved: int
     """How often its MAC address changed."""
+    role: str = ""
+    """``gateway`` of its leg, ``neighbour`` that the kernel knows, or empty: learned, or a real server's alone."""

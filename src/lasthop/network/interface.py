@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
     from lasthop.model.real_server import Address
+    from lasthop.model.vlan import VlanProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Link:
     addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
     driver: str = ""
     """As ``ethtool -i`` says it; empty where the kernel names none, such as the loopback interface."""
+    tag: tuple[VlanProtocol, int] | None = None
+    """Of a VLAN interface: what its frames have on the interface below."""
+    rxvlan: bool = False
+    """Takes VLAN tags out of the frames it receives, where XDP does not see them."""
 
     @property
     def virtual(self) -> bool:

@@ -17,7 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from lasthop.errors import NetworkError
 from lasthop.network import links, neighbours
-from lasthop.network.drivers import driver_name
+from lasthop.network.drivers import driver_name, receive_offloads
 from lasthop.network.interface import Observation
 from lasthop.network.notifications import Notifications
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from lasthop.model.real_server import Address
+    from lasthop.network.interface import Link
     from lasthop.network.messages import Message, Netlink
 
 _RT_TABLE_LOCAL = 255
@@ -90,9 +91,15 @@ class KernelNetwork:
             entries = neighbours.valid_entries(consistent("neighbours", lambda: netlink.neigh("dump", family=0)))
         present = {link.ifindex for link in found}
         return Observation(
-            links={link.name: replace(link, driver=driver_name(self._control, link.name)) for link in found},
+            links={link.name: self._with_driver(link) for link in found},
             local=links.local_prefixes(routes),
             neighbours={key: mac for key, mac in entries.items() if key[0] in present},
+        )
+
+    def _with_driver(self, link: Link) -> Link:
+        offloads = receive_offloads(self._control, link.name)
+        return replace(
+            link, driver=driver_name(self._control, link.name), rxvlan=offloads is not None and offloads.rxvlan
         )
 
     def _local_routes(self, family: int) -> list[Message]:

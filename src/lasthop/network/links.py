@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip
 from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING
 
+from lasthop.model.vlan import VlanProtocol
 from lasthop.network.interface import Link
 
 if TYPE_CHECKING:
@@ -31,8 +32,15 @@ def _parent(message: Message, kind: str) -> int | None:
     return None if kind in _PAIRED or elsewhere or not lower else lower
 
 
+def _tag(message: Message) -> tuple[VlanProtocol, int] | None:
+    vlan = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_VLAN_ID")
+    ethertype = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_VLAN_PROTOCOL")
+    protocol = next((each for each in VlanProtocol if each.ethertype == ethertype), None)
+    return None if vlan is None or protocol is None else (protocol, vlan)
+
+
 def link(message: Message) -> Link:
-    """One interface from an RTM_NEWLINK message; addresses and driver are not in it."""
+    """One interface from an RTM_NEWLINK message; addresses and what its driver says are not in it."""
     kind = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or ""
     return Link(
         ifindex=message["index"],
@@ -42,6 +50,7 @@ def link(message: Message) -> Link:
         up=bool(message["flags"] & _IFF_UP) and message.get_attr("IFLA_OPERSTATE") in _CARRYING,
         kind=kind,
         parent=_parent(message, kind),
+        tag=_tag(message) if kind == "vlan" else None,
     )
 
 

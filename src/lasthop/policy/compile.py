@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.model.real_server import Admin
 from lasthop.policy.classifier import plan_rules
-from lasthop.policy.placement import Ground, plan_legs, require_one_identity
+from lasthop.policy.placement import Ground, plan_legs, plan_neighbours, require_one_identity
 from lasthop.policy.plan import Plan, PlannedServer, PlannedService
 from lasthop.policy.schedulers import SCHEDULERS, rendezvous
 
@@ -89,7 +89,7 @@ class Compiler:
             else _plan_server_addresses(configuration.services, placements),
             timeouts=configuration.director.timeouts,
             settings=settings,
-            neighbours=self._plan.neighbours if self._plan and resolved_alike else _plan_neighbours(legs, surroundings),
+            neighbours=self._plan.neighbours if self._plan and resolved_alike else plan_neighbours(legs, surroundings),
         )
         self._surroundings, self._legs, self._services, self._plan = surroundings, legs, services, plan
         self._settings = settings
@@ -152,18 +152,14 @@ def _planned_again(
 
 
 def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
-    """Return the (ifindex, address) pairs of all real servers: their MAC addresses are wanted and kept fresh."""
-    ifindexes = {leg.name: leg.ifindex for leg in plan.legs}
-    return frozenset((ifindexes[server.leg], server.address) for service in plan.services for server in service.servers)
+    """Return the (ifindex, address) pairs of real servers and gateways: their MAC addresses are wanted and kept fresh.
 
-
-def _plan_neighbours(legs: Legs, surroundings: Surroundings) -> tuple[tuple[str, str, Address], ...]:
-    names = {leg.ifindex: leg.name for leg in legs.values()}
-    return tuple(
-        (names[ifindex], mac, address)
-        for (ifindex, address), mac in surroundings.neighbours.items()
-        if ifindex in names
-    )
+    Not those of a tagged leg without a VLAN device: the kernel would ask without a tag, and others would answer.
+    """
+    devices = {leg.name: leg.device for leg in plan.legs}
+    wanted = {(devices[server.leg], server.address) for service in plan.services for server in service.servers}
+    wanted |= {(leg.device, gateway) for leg in plan.legs for gateway in leg.gateways}
+    return frozenset(pair for pair in wanted if pair[0])
 
 
 def _plan_service(
@@ -195,7 +191,7 @@ def _plan_service(
 
 
 def _plan_server(server: RealServer, leg: PlannedLeg, surroundings: Surroundings) -> PlannedServer:
-    mac = surroundings.neighbours.get((leg.ifindex, server.address))
+    mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
     return PlannedServer(
         name=server.name,
         address=server.address,

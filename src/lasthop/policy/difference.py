@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import RealServer
     from lasthop.model.service import Persistence, Service
+    from lasthop.model.vlan import Vlan
 
 Kind = TypeVar("Kind")
 
@@ -62,6 +63,14 @@ def _leg(before: Leg, after: Leg) -> Iterator[str]:
     yield from _value("zone", before.zone, after.zone)
     yield from _value("mode", before.mode, after.mode)
     yield from _value("virtual_macs", _listed(before.virtual_macs), _listed(after.virtual_macs))
+    yield from _value("vlan", _vlan(before.vlan), _vlan(after.vlan))
+    yield from _value("reply_to", before.reply_to, after.reply_to)
+    yield from _value("gateway", _listed(before.gateways), _listed(after.gateways))
+    yield from _value("strict", before.strict, after.strict)
+
+
+def _vlan(vlan: Vlan | None) -> str:
+    return f"{vlan} ({vlan.protocol})" if vlan else _NONE
 
 
 def _services(before: Sequence[Service], after: Sequence[Service]) -> Iterator[Change]:
@@ -153,5 +162,5 @@ def _persistence(persistence: Persistence | None) -> str:
     return f"{persistence.timeout:g} s for each /{persistence.prefix}{v6}"
 
 
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(values) or _NONE
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values)) or _NONE

@@ -79,6 +79,8 @@ class Interface:
     xdp: bool | None = None
     """Its driver runs XDP programs (the kernel tells since 6.3)."""
     lro: bool | None = None
+    rxvlan: bool | None = None
+    """Takes VLAN tags out of frames, where XDP does not see them."""
     rp_filter: int | None = None
     """In force: the larger of ``all`` and its own (Documentation/networking/ip-sysctl.rst)."""
     send_redirects: bool | None = None
@@ -105,6 +107,8 @@ class Machine:
     """MemAvailable, in bytes."""
     interfaces: dict[str, Interface] = field(default_factory=dict)
     """By name."""
+    vlan_devices: frozenset[str] = frozenset()
+    """Names of the tagged legs that the kernel has a VLAN interface for."""
     ip6_forward: bool | None = None
     """net.ipv6.conf.all.forwarding; None also where there is no IPv6."""
 

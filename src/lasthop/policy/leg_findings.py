@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lasthop.model.leg import Mode
 from lasthop.policy.findings import error, fine, warning
 from lasthop.policy.limits import BYTES_PER_CONNECTION, MIN_CONNECTIONS
+from lasthop.policy.placement import strip_nothing
+from lasthop.policy.vlan_devices import commands
 
 if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
@@ -33,10 +35,18 @@ def _xdp(subject: str, leg: Leg, interface: Interface) -> Finding:
     if leg.mode is Mode.XDP and interface.xdp is False:
         what = f'{driver} has no native XDP, and mode = "xdp" wants it'
         return error(subject, what, f'set mode = "tc" on leg {leg.name!r}')
+    if interface.rxvlan and leg.mode is Mode.XDP:
+        what = 'VLAN tags are taken out of frames (rx-vlan-hw-parse), and mode = "xdp" would not see them'
+        return error(subject, what, strip_nothing(leg.interface))
     if leg.mode is Mode.AUTO and interface.virtual:
         return fine(subject, f"{driver}: tc, as on every virtual interface")
     if leg.mode is Mode.TC:
         return fine(subject, f"{driver}: {leg.mode}, as configured")
+    if interface.rxvlan:
+        what = (
+            f"{driver}: tc alone, for VLAN tags are taken out of frames (rx-vlan-hw-parse), where XDP does not see them"
+        )
+        return fine(subject, what, strip_nothing(leg.interface))
     native = {True: "native XDP", False: "no native XDP, tc alone", None: "whether it has native XDP is unknown"}
     return fine(subject, f"{driver}: {native[interface.xdp]}")
 
@@ -63,6 +73,16 @@ def _redirects(subject: str, leg: Leg, interface: Interface, *, one_arm: bool) -
     return [warning(subject, what, f"sysctl -w {both}")]
 
 
+def _vlan_device(subject: str, leg: Leg, machine: Machine) -> list[Finding]:
+    if leg.vlan is None or leg.name in machine.vlan_devices:
+        return []
+    what = (
+        f"the kernel has no VLAN interface for {leg.interface} VLAN {leg.vlan}: it resolves nobody there but permanent "
+        f"neighbours of {leg.interface}"
+    )
+    return [warning(subject, what, commands(leg.interface, leg.vlan))]
+
+
 def _leg(leg: Leg, machine: Machine, *, one_arm: bool) -> list[Finding]:
     subject = f"leg {leg.name}"
     interface = machine.interfaces.get(leg.interface)
@@ -77,6 +97,7 @@ def _leg(leg: Leg, machine: Machine, *, one_arm: bool) -> list[Finding]:
     return [
         state,
         _xdp(subject, leg, interface),
+        *_vlan_device(subject, leg, machine),
         *_offloads(subject, leg, interface),
         *_reverse_path(subject, leg, interface),
         *_redirects(subject, leg, interface, one_arm=one_arm),

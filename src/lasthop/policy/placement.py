@@ -5,10 +5,14 @@ Owns the join of a configuration with its surroundings. What the data plane make
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lasthop.errors import NetworkError
+from lasthop.model.leg import Mode
 from lasthop.policy.plan import PlannedLeg
+from lasthop.policy.vlan_devices import vlan_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +35,10 @@ Placement = tuple[tuple["RealServer", PlannedLeg], ...]
 
 
 def plan_legs(legs: Iterable[Leg], surroundings: Surroundings) -> Legs:
-    """Join each leg with its interface. Raises NetworkError if one is missing or is not Ethernet."""
+    """Join each leg with its interface.
+
+    Raises NetworkError if one is missing, is not Ethernet, or hides VLAN tags from the XDP that is asked for.
+    """
     return {leg.name: _plan_leg(leg, surroundings) for leg in legs}
 
 
@@ -47,7 +54,13 @@ def _plan_leg(leg: Leg, surroundings: Surroundings) -> PlannedLeg:
             f"can't use interface '{leg.interface}' as leg '{leg.name}': it has no MAC address",
             "use an Ethernet interface (a NIC, bridge, bond, veth or macvlan)",
         )
-    return PlannedLeg(
+    if leg.mode is Mode.XDP and link.strips_tags:
+        raise NetworkError(
+            f"can't use XDP on interface '{leg.interface}' of leg '{leg.name}': it takes VLAN tags out of frames "
+            "(rx-vlan-hw-parse), and XDP would take one VLAN's frames for another's",
+            f'{strip_nothing(leg.interface)}; or set mode = "tc" on this leg',
+        )
+    planned = PlannedLeg(
         name=leg.name,
         zone=leg.zone,
         mode=leg.mode,
@@ -56,9 +69,51 @@ def _plan_leg(leg: Leg, surroundings: Surroundings) -> PlannedLeg:
         mac=link.mac,
         mtu=link.mtu,
         up=link.up,
-        own_macs=frozenset({link.mac, *leg.virtual_macs, *link.child_macs}),
-        virtual=link.virtual,
+        own_macs=frozenset(leg.virtual_macs),
+        vlan=leg.vlan,
+        reply_to=leg.reply_to,
+        gateways=leg.gateways,
+        strict=leg.strict,
     )
+    return seen_now(planned, frozenset(leg.virtual_macs), surroundings)
+
+
+def seen_now(leg: PlannedLeg, macs: frozenset[str], surroundings: Surroundings) -> PlannedLeg:
+    """Return `leg` as its interface is now; without one it is down. `macs` are its own beside the interface's."""
+    link = surroundings.links.get(leg.interface)
+    if link is None:
+        return replace(leg, up=False)
+    device = vlan_device(leg.vlan, link, surroundings) if leg.vlan else link
+    upper = device or link
+    return replace(
+        leg,
+        ifindex=link.ifindex,
+        mac=upper.mac,
+        mtu=link.mtu,
+        up=link.up,
+        own_macs=macs | {link.mac, upper.mac} | link.child_macs | upper.child_macs,
+        virtual=link.virtual,
+        strips_tags=link.strips_tags,
+        device=device.ifindex if device else 0,
+        subnets=tuple(dict.fromkeys(interface.network for interface in upper.addresses)),
+    )
+
+
+def plan_neighbours(legs: Legs, surroundings: Surroundings) -> tuple[tuple[str, str, Address], ...]:
+    """Return (leg, MAC, address) for whom the kernel knows on each leg."""
+    names: dict[int, list[str]] = {}
+    for leg in legs.values():
+        names.setdefault(leg.neighbours_on, []).append(leg.name)
+    return tuple(
+        (name, mac, address)
+        for (ifindex, address), mac in surroundings.neighbours.items()
+        for name in names.get(ifindex, ())
+    )
+
+
+def strip_nothing(interface: str) -> str:
+    """Return the command that has an interface leave VLAN tags in the frames."""
+    return f"ethtool -K {shlex.quote(interface)} rxvlan off"
 
 
 def _is_ethernet(link: SeenLink) -> bool:
@@ -77,7 +132,6 @@ class Ground:
 
     def __init__(self, legs: Legs, surroundings: Surroundings) -> None:
         self._legs = legs
-        self._surroundings = surroundings
         self._own = {interface.ip for link in surroundings.links.values() for interface in link.addresses}
         self._found: dict[tuple[Address, frozenset[str]], list[PlannedLeg]] = {}
 
@@ -106,8 +160,7 @@ class Ground:
             return self._legs[server.leg]
         candidates = self._found.get((server.address, zones))
         if candidates is None:
-            groups = self._in_reach(zones)
-            candidates = self._found[server.address, zones] = _closest(server.address, groups, self._surroundings)
+            candidates = self._found[server.address, zones] = _closest(server.address, self._in_reach(zones))
         if len(candidates) == 1:
             return candidates[0]
         what = _in_words(server, service)
@@ -130,18 +183,11 @@ def _in_words(server: RealServer, service: Service) -> str:
     return f"real server '{server.name}' {server.address} of service {service.label}"
 
 
-def _closest(address: Address, groups: Sequence[Legs], surroundings: Surroundings) -> list[PlannedLeg]:
+def _closest(address: Address, groups: Sequence[Legs]) -> list[PlannedLeg]:
     """Return the legs with the longest subnet that holds `address`, of the first group that has any."""
     for group in groups:
         lengths = {
-            leg.name: max(
-                (
-                    interface.network.prefixlen
-                    for interface in surroundings.links[leg.interface].addresses
-                    if address in interface.network
-                ),
-                default=-1,
-            )
+            leg.name: max((subnet.prefixlen for subnet in leg.subnets if address in subnet), default=-1)
             for leg in group.values()
         }
         longest = max(lengths.values(), default=-1)

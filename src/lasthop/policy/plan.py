@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from lasthop.model.director import Settings
+from lasthop.model.leg import ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, Related
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lasthop.model.real_server import Address
     from lasthop.model.rule import Network, PortRange
     from lasthop.model.service import VirtualAddress, WhenEmpty
+    from lasthop.model.vlan import Vlan
 
 
 class Choice(IntEnum):
@@ -73,6 +75,27 @@ class PlannedLeg:
     """Destination MAC addresses that mean "for the director to forward", the leg's own included."""
     virtual: bool = False
     """Made by software: mode auto means tc there."""
+    strips_tags: bool = False
+    """The interface takes VLAN tags out of frames where XDP does not see them: no XDP there."""
+    vlan: Vlan | None = None
+    device: int = 0
+    """ifindex of the interface whose addresses and neighbours are the leg's: its own, or the VLAN device upon it; 0 for
+    a tagged leg without one: then they are the interface's, and nothing can be resolved."""
+    subnets: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Of the addresses there."""
+    reply_to: ReplyTo = ReplyTo.SOURCE_MAC
+    gateways: tuple[Address, ...] = ()
+    strict: bool = False
+
+    @property
+    def neighbours_on(self) -> int:
+        """ifindex of the interface whose neighbours are the leg's."""
+        return self.device or self.ifindex
+
+    @property
+    def knows_neighbours(self) -> bool:
+        """Whether packets on it ask who the kernel's neighbours are."""
+        return self.strict or self.reply_to is ReplyTo.NEIGHBOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +188,4 @@ class Plan:
     timeouts: Timeouts
     settings: Settings = field(default_factory=Settings)
     neighbours: tuple[tuple[str, str, Address], ...] = field(default=(), compare=False)
-    """(leg, MAC, address): what the kernel knows of the hops; for show, so that a change of it makes no other plan."""
+    """(leg, MAC, address): whom the kernel knows there. Hops follow it; a change of it makes no other plan."""

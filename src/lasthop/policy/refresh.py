@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lasthop.policy.placement import plan_neighbours, seen_now
 from lasthop.policy.schedulers import SCHEDULERS, rendezvous
 
 if TYPE_CHECKING:
@@ -24,15 +25,12 @@ def refresh(plan: Plan, surroundings: Surroundings) -> Plan:
         legs=tuple(legs.values()),
         services=tuple(_refresh_service(service, legs, surroundings) for service in plan.services),
         local=surroundings.local,
+        neighbours=plan_neighbours(legs, surroundings),
     )
 
 
 def _refresh_leg(leg: PlannedLeg, surroundings: Surroundings) -> PlannedLeg:
-    link = surroundings.links.get(leg.interface)
-    if link is None:
-        return replace(leg, up=False)
-    own_macs = leg.own_macs - {leg.mac} | {link.mac} | link.child_macs
-    return replace(leg, ifindex=link.ifindex, mac=link.mac, mtu=link.mtu, up=link.up, own_macs=own_macs)
+    return seen_now(leg, leg.own_macs - {leg.mac}, surroundings)
 
 
 def _refresh_service(
@@ -41,7 +39,7 @@ def _refresh_service(
     servers = []
     for server in service.servers:
         leg = legs[server.leg]
-        mac = surroundings.neighbours.get((leg.ifindex, server.address))
+        mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
         servers.append(replace(server, mac=mac, usable=mac is not None and leg.up))
     return replace(
         service,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
     from lasthop.model.real_server import Address
+    from lasthop.model.vlan import VlanProtocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class SeenLink:
     """MAC addresses of the macvlan interfaces on top of it (VRRP makes such)."""
     virtual: bool = False
     """Made by software, such as veth or a bridge."""
+    parent: int | None = None
+    """The interface it sits on."""
+    tag: tuple[VlanProtocol, int] | None = None
+    """Of a VLAN interface: what its frames have on the interface below."""
+    strips_tags: bool = False
+    """Takes VLAN tags out of the frames it receives, where XDP does not see them."""
 
 
 @dataclass(frozen=True, slots=True)
