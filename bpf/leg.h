@@ -26,9 +26,9 @@ static __always_inline bool same_mac(const __u8 *a, const __u8 *b)
 	return *(const __u32 *)a == *(const __u32 *)b && *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
-static __always_inline bool own_mac(const struct leg *leg, const __u8 *mac)
+static __always_inline bool own_mac(__u32 leg_id, const struct leg *leg, const __u8 *mac)
 {
-	struct own_mac_key key = { .ifindex = leg->ifindex };
+	struct own_mac_key key = { .leg = leg_id };
 
 	if (same_mac(leg->mac, mac))
 		return 1;
@@ -73,10 +73,10 @@ static __always_inline __u32 find_leg(struct packet *p, const struct frame *f, _
 	p->capture = !!(leg->flags & LEG_CAPTURE);
 	if (f->eth->h_dest[0] & 1)
 		return KERNEL_MULTICAST;
-	if (!own_mac(leg, f->eth->h_dest))
+	if (!own_mac(p->leg_id, leg, f->eth->h_dest))
 		return KERNEL_FOREIGN_MAC;
 	/* A frame from our own address is an echo of ours; a hop learned from it would be ourselves. */
-	if (f->eth->h_source[0] & 1 || own_mac(leg, f->eth->h_source))
+	if (f->eth->h_source[0] & 1 || own_mac(p->leg_id, leg, f->eth->h_source))
 		return KERNEL_OWN_SOURCE;
 	p->source_target = target_word(p->leg_id, f->eth->h_source);
 	return 0;

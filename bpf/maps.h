@@ -81,7 +81,7 @@ struct {
 /* ifindex -> leg id, for all. Director writes; packets of interfaces with a large index read. */
 HASH_MAP(leg_index, __u32, __u32, MAX_LEGS);
 
-/* (ifindex, MAC) -> 1 for MAC addresses that are the director's beside the leg's own. */
+/* (leg id, MAC) -> 1 for MAC addresses that are the director's beside the leg's own. */
 HASH_MAP(own_macs, struct own_mac_key, __u8, MAX_OWN_MACS);
 
 /* hop id -> hop. Packets learn, director resolves and re-points. Id 0 is never used. */

@@ -50,7 +50,8 @@ class LegEntries:
             grace_period()
         for leg in plan.legs:
             self._write(leg, xdp=leg.ifindex in transmit)
-        macs = {_own_mac(leg.ifindex, mac): b"\1" for leg in plan.legs for mac in leg.own_macs}
+        names = self._publisher.leg_names
+        macs = {_own_mac(names.id_of(leg.name), mac): b"\1" for leg in plan.legs for mac in leg.own_macs}
         replace_entries(self._own_macs, macs)
         self._write_index(index, vlans)
 
@@ -170,8 +171,8 @@ def _tags(leg: PlannedLeg) -> NDArray[Any]:
     return tags
 
 
-def _own_mac(ifindex: int, mac: str) -> bytes:
-    return ifindex.to_bytes(4, "little") + abi.pack_mac(mac) + b"\0\0"
+def _own_mac(leg_id: int, mac: str) -> bytes:
+    return leg_id.to_bytes(4, "little") + abi.pack_mac(mac) + b"\0\0"
 
 
 def _word(value: int) -> bytes:
