@@ -30,12 +30,14 @@ static __always_inline int capture(void *context, __u32 length, __u32 leg_id, __
 	} else {
 		copy->ifindex = ((struct xdp_md *)context)->ingress_ifindex;
 	}
+	copy->snapped = snapped;
+	/* The verifier of 6.1 believes a mask that there is at least one byte, and no comparison. */
+	snapped -= 1;
 	OPAQUE(snapped);
-	if (snapped < 1 || snapped > SNAP_LENGTH || load(context, 0, copy->data, snapped, entry)) {
+	if (load(context, 0, copy->data, (snapped & (SNAP_LENGTH - 1)) + 1, entry)) {
 		bpf_ringbuf_discard(copy, 0);
 		return 0;
 	}
-	copy->snapped = snapped;
 	bpf_ringbuf_submit(copy, 0);
 	return 0;
 }

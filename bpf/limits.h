@@ -30,7 +30,7 @@ enum limits {
 	MAX_NEIGHBOURS = 65536,
 	MAX_TAGS = 2,	    /* VLAN tags of a frame */
 	SAMPLES = 64,	    /* asymmetric responses that are remembered */
-	SNAP_LENGTH = 1984, /* bytes of a frame that are captured */
+	SNAP_LENGTH = 2048, /* bytes of a frame that are captured; a power of two */
 	WAYS = 16,	    /* of a bucket of the connection table */
 	NAME_LENGTH = 64,
 };
