@@ -1,9 +1,9 @@
-"""Which slot of the rendezvous table an unordered IPv4 address pair has; equal on all directors."""
+"""Which slot of the rendezvous table an unordered address pair has; equal on all directors."""
 
 from __future__ import annotations
 
 from functools import cache
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from tests.oracles import rendezvous
 
@@ -11,13 +11,20 @@ WORD = 1 << 64
 
 
 def hashed(one: str, other: str) -> int:
-    """Return the 32-bit hash: each address is four big-endian words of ::ffff:a.b.c.d, the lower address first."""
-    low, high = sorted([0, 0, 0xFFFF, int(IPv4Address(address))] for address in (one, other))
+    """Return the 32-bit hash: each address is four big-endian words, IPv4 ::ffff:a.b.c.d, the lower address first."""
+    low, high = sorted(_words(address) for address in (one, other))
     state = 0
     for low_word, high_word in zip(low, high, strict=True):
         state = (state ^ low_word) * 0x9E3779B97F4A7C15 % WORD
         state = (state ^ (state >> 32) ^ high_word) * 0xBF58476D1CE4E5B9 % WORD
     return state >> 32
+
+
+def _words(address: str) -> list[int]:
+    number = int(ip_address(address))
+    if "." in address:
+        number |= 0xFFFF << 32
+    return [number >> shift & 0xFFFFFFFF for shift in (96, 64, 32, 0)]
 
 
 @cache

@@ -6,7 +6,7 @@ Must not be here: loading, sending, and what an entry should be.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _FLAGS = {name.removeprefix("CONNECTION_"): bit for name, bit in abi.enum("connection_flag").items()}
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6", 132: "sctp"}
 
 Hop = tuple[str, str]
 """(leg, MAC)."""
@@ -144,13 +144,13 @@ class Entries:
         key = value["key"]
         word = int(value["word"])
         bits = word >> 8 & 0xFFFF
-        low = (str(IPv4Address(key["low"].tobytes()[12:])), int(key["low_port"].byteswap()))
-        high = (str(IPv4Address(key["high"].tobytes()[12:])), int(key["high_port"].byteswap()))
+        low = (_address(key["low"].tobytes()), int(key["low_port"].byteswap()))
+        high = (_address(key["high"].tobytes()), int(key["high_port"].byteswap()))
         source, destination = (low, high) if bits & _FLAGS["FROM_LOW"] else (high, low)
         box = int(self.publisher.servers["box"][value["server"]])
         return Connection(
             zone=self.publisher.zones.name_of(int(key["zone"])),
-            protocol=_PROTOCOLS[int(key["ip_proto"])],
+            protocol=_PROTOCOLS.get(int(key["ip_proto"]), str(int(key["ip_proto"]))),
             source=source,
             destination=destination,
             state=State(word & 0xFF).name,
@@ -164,3 +164,8 @@ class Entries:
             word=word,
             slot=slot,
         )
+
+
+def _address(raw: bytes) -> str:
+    address = IPv6Address(raw)
+    return str(address.ipv4_mapped or address)

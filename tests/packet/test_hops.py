@@ -93,9 +93,9 @@ def test_request_from_another_real_server_of_its_own_service_moves_no_last_hop(r
 def test_response_from_another_hop_than_its_request_went_to_is_counted_and_forwarded(rig: Rig) -> None:
     rig.publish(two_box())
     rig.send("outside", tcp(), ROUTER)
-    for mac in (FW[1], STRANGER):
+    for mac, event in ((FW[1], "EVENT_ASYMMETRIC"), (STRANGER, "EVENT_RESPONSE_ELSEWHERE")):
         asymmetric = rig.send("firewalls", reply(tcp()), mac)
-        assert asymmetric == forwarded("RESPONSE", ("outside", ROUTER), EVENT_ASYMMETRIC=1)
+        assert asymmetric == forwarded("RESPONSE", ("outside", ROUTER), **{event: 1})
     assert rig.only_connection().forward_hop == FW0
     assert rig.hop_id(("firewalls", STRANGER)) == 0, "a response teaches no hop"
 

@@ -100,7 +100,8 @@ def test_error_about_an_unknown_connection_needs_a_rule_and_takes_no_turn(rig: R
     assert rig.templates() == {}
     assert rig.send("outside", tcp(), ROUTER).hop == FW0
     rig.publish(two_box(rules=(rule(1, protocol=6),)))
-    assert rig.send("outside", error(reply(tcp(sport=9)), CLIENT), ROUTER) == rig.kernel("NO_RULE")
+    assert rig.send("outside", error(reply(tcp(sport=9)), CLIENT), ROUTER).verdict == "forwarded"
+    assert rig.send("outside", error(reply(udp(sport=9)), CLIENT), ROUTER) == rig.kernel("NO_RULE")
 
 
 def test_error_whose_quoted_source_is_not_its_destination_is_the_kernels(rig: Rig) -> None:
@@ -118,29 +119,32 @@ def test_error_that_quotes_a_martian_is_the_kernels(rig: Rig, source: str, desti
     assert rig.send("firewalls", about, FW[0]) == rig.kernel("BAD_HEADER")
 
 
-def test_error_about_a_later_fragment_is_the_kernels_and_about_a_first_one_is_not(rig: Rig) -> None:
+def test_error_about_a_first_fragment_or_a_later_one_goes_where_its_connection_goes(rig: Rig) -> None:
     rig.publish(two_box())
-    rig.send("outside", udp(), ROUTER)
-    first, later = udp(), udp()
+    first, later = udp(id=77), udp(id=77)
     first[IP].flags, later[IP].frag = "MF", 5
+    rig.send("outside", first, ROUTER)
     assert rig.send("firewalls", error(first, WWW), FW[0]) == forwarded("RELATED", BACK)
-    assert rig.send("firewalls", error(later, WWW), FW[0]) == rig.kernel("FRAGMENT")
+    assert rig.send("firewalls", error(later, WWW), FW[0]) == forwarded("RELATED", BACK)
+    later[IP].id = 78
+    assert rig.send("firewalls", error(later, WWW), FW[0]).counted == {"FORWARDED_STRAY": 1}, "of no known datagram"
 
 
-def test_error_about_an_error_or_an_unknown_protocol_is_the_kernels(rig: Rig) -> None:
+def test_error_about_an_error_is_the_kernels_and_about_any_protocol_is_not(rig: Rig) -> None:
     rig.publish(two_box())
     nested = error(error(reply(tcp()), CLIENT), WWW)
     assert rig.send("firewalls", nested, FW[0]) == rig.kernel("PROTOCOL")
-    foreign = error(IP(src=CLIENT, dst=WWW, proto=47) / bytes(20), WWW)
-    assert rig.send("firewalls", foreign, FW[0]) == rig.kernel("PROTOCOL")
+    foreign = IP(src=CLIENT, dst=WWW, proto=50) / bytes(20)
+    rig.send("outside", foreign, ROUTER)
+    assert rig.send("firewalls", error(foreign, WWW), FW[0]) == forwarded("RELATED", BACK)
 
 
-def test_error_that_is_a_fragment_itself_is_the_kernels(rig: Rig) -> None:
+def test_error_that_is_a_first_fragment_itself_goes_like_a_whole_one(rig: Rig) -> None:
     rig.publish(two_box())
     rig.send("outside", tcp(), ROUTER)
     about = error(tcp(), WWW)
     about[IP].flags = "MF"
-    assert rig.send("firewalls", about, FW[0]) == rig.kernel("FRAGMENT")
+    assert rig.send("firewalls", about, FW[0]) == forwarded("RELATED", BACK)
 
 
 def test_quoted_version_or_length_that_is_none_is_the_kernels(rig: Rig) -> None:

@@ -127,10 +127,11 @@ def test_box_with_two_services_is_one_source_under_its_name(rig: Rig) -> None:
     assert rig.send("firewalls", tcp(sport=2), FW[1]) == rig.kernel("NO_RULE")
 
 
-def test_echo_and_icmp_errors_match_by_protocol_1(rig: Rig) -> None:
+def test_echo_matches_by_protocol_1_and_an_icmp_error_by_that_of_the_packet_it_is_about(rig: Rig) -> None:
     rig.publish(ruled((rule(1, protocol=1), rule(2))))
     assert mark_of(rig, echo()) == 1
-    assert mark_of(rig, error(tcp(source=WWW, destination=CLIENT), CLIENT)) == 1
+    assert mark_of(rig, error(tcp(source=WWW, destination=CLIENT), CLIENT)) == 2
+    assert mark_of(rig, error(echo(WWW, CLIENT), CLIENT)) == 1
     assert mark_of(rig, tcp()) == 2
 
 
