@@ -142,7 +142,10 @@ static __always_inline __u32 balance(struct packet *p, struct frame *f, __u32 if
 	p->half = READ_ONCE(state->half) & 1;
 	p->now_ns = bpf_ktime_get_coarse_ns();
 	reason = decide(p);
-	if (unlikely(worth_a_note(p, reason)))
+	if (unlikely(worth_a_note(p, reason))) {
 		note_fragment(p);
+		if (p->fragment == FRAGMENT_LATER)
+			count(EVENT_FRAGMENT_EARLY);
+	}
 	return reason;
 }

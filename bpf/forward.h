@@ -51,7 +51,8 @@ __noinline __u32 forward_stateless(struct packet *p)
 
 	if (!p)
 		return DROP_EMPTY;
-	if (p->choice.service < MAX_SERVICES) {
+	/* A later fragment was not scheduled: it has the choice that its first one will follow. */
+	if (p->choice.service < MAX_SERVICES && p->fragment != FRAGMENT_LATER) {
 		index = p->half * MAX_SERVICES + p->choice.service;
 		service = bpf_map_lookup_elem(&services, &index);
 		p->choice.server = service ? choose_by_rendezvous(p, service) : SERVER_NONE;
@@ -103,8 +104,6 @@ static __always_inline __u32 forward_unknown(struct packet *p)
 {
 	__u32 reason;
 
-	if (unlikely(p->fragment == FRAGMENT_LATER && !p->related))
-		count(EVENT_FRAGMENT_EARLY);
 	p->choice.flags &= CONNECTION_MOVED;
 	p->choice.prefix = 0;
 	reason = classify(p);
