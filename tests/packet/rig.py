@@ -210,14 +210,16 @@ class Rig(Entries):
         REACHED.add(f"FORWARDED_{reason}")
         return Ether(after)
 
-    def run(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0)) -> tuple[str, bytes]:
+    def run(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0), room: int = 0) -> tuple[str, bytes]:
         """The verdict on a frame and the frame afterwards; nothing is checked or counted."""
         ifindex = INTERFACES[leg]
         if self.entry == "tc":
             context = struct.pack("<40xI120xI8xI12x", ifindex, gso[0], gso[1])
         else:
             context = struct.pack("<IIIIII", 0, len(frame), 0, ifindex, 0, 0)
-        verdict, after, _ = test_run(self.loaded.programs[f"lh_{self.entry}"], frame, context, room=len(frame))
+        verdict, after, _ = test_run(
+            self.loaded.programs[f"lh_{self.entry}"], frame, context, room=max(room, len(frame))
+        )
         return _VERDICTS[self.entry][verdict], after
 
     def kernel(self, reason: str, **events: int) -> Outcome:
