@@ -11,7 +11,7 @@ from scapy.layers.l2 import GRE
 
 from tests.packet.frames import CLIENT, WWW, error
 from tests.packet.frames6 import CLIENT6, WWW6
-from tests.packet.plans import FW, ROUTER, firewalls, rule, two_box
+from tests.packet.plans import FW, ROUTER, firewalls, rule, timeouts, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def test_rules_name_any_protocol_by_its_number(rig: Rig) -> None:
 
 
 def test_a_connection_without_states_is_forgotten_by_its_own_time_out(rig: Rig) -> None:
-    rig.publish(two_box())
+    rig.publish(two_box(timeouts=timeouts({"OTHER": 60})))
     rig.send("outside", of(50), ROUTER)
-    rig.age(599)
+    rig.age(59)
     assert rig.send("outside", of(50), ROUTER) == forwarded("REQUEST", FW0)
-    rig.age(601)
+    rig.age(61)
     assert rig.send_over("outside", of(50), ROUTER).counted == {"FORWARDED_OPENING": 1, "EVENT_EXPIRED": 1}

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 from lasthop.model.service import Related
 from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, echo, reply, tcp, udp
 from tests.packet.frames6 import tcp6
-from tests.packet.plans import FW, INNER_ROUTER, ROUTER, core_firewalls, firewalls, leg, plan, rule, server, service
+from tests.packet.plans import (
+    FW,
+    INNER_ROUTER,
+    ROUTER,
+    core_firewalls,
+    firewalls,
+    leg,
+    plan,
+    rule,
+    server,
+    service,
+    timeouts,
+)
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -78,9 +90,9 @@ def test_without_a_related_service_every_connection_is_scheduled(rig: Rig) -> No
 
 
 def test_when_the_control_connection_is_gone_the_next_one_is_scheduled_and_takes_its_place(rig: Rig) -> None:
-    rig.publish(outer())
+    rig.publish(replace(outer(), timeouts=timeouts({"UDP": 60})))
     rig.send("outside", udp(sport=1), ROUTER)
-    rig.age(301)
+    rig.age(61)
     assert rig.send("outside", udp(sport=2), ROUTER) == forwarded("OPENING", FW1)
     assert rig.send("outside", udp(sport=3), ROUTER) == forwarded("OPENING", FW1, EVENT_RELATED=1)
 
@@ -100,11 +112,8 @@ def test_a_firewall_that_takes_nothing_new_gets_no_related_connection(rig: Rig) 
     rig.send("outside", udp(sport=1), ROUTER)
     servers = (replace(firewalls()[0], usable=False), *firewalls()[1:])
     drained = outer()
-    rig.publish(
-        plan(
-            drained.legs, drained.rules, (service(1, servers, "rr", related=Related.ADDRESS_PAIR), drained.services[1])
-        ),
-    )
+    services = (service(1, servers, "rr", related=Related.ADDRESS_PAIR), drained.services[1])
+    rig.publish(plan(drained.legs, drained.rules, services))
     outcome = rig.send("outside", udp(sport=2), ROUTER)
     assert outcome.hop != FW0
     assert "EVENT_RELATED" not in outcome.counted
