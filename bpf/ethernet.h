@@ -16,10 +16,12 @@ static __always_inline bool is_tag(__be16 ethertype)
 	return ethertype == htons(ETH_P_8021Q) || ethertype == htons(ETH_P_8021AD);
 }
 
-static __always_inline void note_tag(struct frame *f, __u16 tci)
+static __always_inline void note_tag(struct frame *f, __be16 protocol, __u16 tci)
 {
-	if (!f->tags)
+	if (!f->tags) {
 		f->tci = tci;
+		f->tag_protocol = protocol;
+	}
 	f->tags++;
 	if (!(tci & TCI_VID))
 		return;
@@ -43,7 +45,7 @@ static __always_inline __u32 parse_ethernet(struct frame *f)
 			return KERNEL_TRUNCATED;
 		if (f->tags == MAX_TAGS)
 			return KERNEL_VLAN;
-		note_tag(f, ntohs(tag->tci));
+		note_tag(f, f->ethertype, ntohs(tag->tci));
 		f->ethertype = tag->ethertype;
 		tag++;
 		f->ip = (void *)tag;

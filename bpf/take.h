@@ -39,6 +39,6 @@ static __always_inline void take_skb(struct packet *p, struct frame *f, struct _
 	p->segment_length = skb->gso_size;
 	if (unlikely(skb->vlan_present)) {
 		f->stripped = 1;
-		note_tag(f, skb->vlan_tci);
+		note_tag(f, skb->vlan_proto, skb->vlan_tci);
 	}
 }

@@ -100,6 +100,10 @@ def test_the_outer_tags_protocol_is_not_what_tells_a_leg(rig: Rig) -> None:
     rig.publish(trunk(TWO, ONE))
     plain = bytes(Ether(dst=MAC, src=ROUTER) / Dot1Q(vlan=200) / Dot1Q(vlan=7) / tcp())
     assert sent(rig, plain)[0] == "forwarded"
+    rig.publish(trunk(TWO, TWO))
+    verdict, after, _ = sent(rig, plain)
+    wanted = framed(TWO, tcp(), to=FW[0], source=mac_of("firewalls"))
+    assert (verdict, after) == ("forwarded", seen(rig, TWO, wanted, touched=True)), "it leaves with the leg's own"
 
 
 @pytest.mark.parametrize(
