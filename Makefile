@@ -25,7 +25,7 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test check bench lab-shell docs clean objects root packages bench-packages bpffs
+.PHONY: help demo test soak check bench lab-shell docs clean objects root packages bench-packages bpffs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ demo: root packages $(VENV)/installed bpffs objects ## (root) the sandwich at wo
 
 test: root packages $(VENV)/installed bpffs objects ## (root) all tests
 	@$(BIN)/pytest $(ARGS)
+
+soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
+	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
 
 # Each tool runs, whatever the others said; one line per tool, and the messages of those that object.
 define CHECKS

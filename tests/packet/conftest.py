@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,9 @@ def _libc(name: str, *arguments: int) -> None:
         raise OSError(ctypes.get_errno(), f"{name} failed")
 
 
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[None]:
-    """A nameless network namespace around this thread, gone with the module even if the process is killed."""
+@contextmanager
+def interfaces() -> Iterator[None]:
+    """A nameless network namespace with the interfaces around this thread, gone even if the process is killed."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _libc("unshare", _CLONE_NEWNET)
@@ -48,6 +49,13 @@ def namespace() -> Iterator[None]:
     finally:
         _libc("setns", home, _CLONE_NEWNET)
         os.close(home)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[None]:
+    """The namespace of a module's tests."""
+    with interfaces():
+        yield
 
 
 @pytest.fixture(scope="session")
