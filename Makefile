@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OBJECTS := src/lasthop/dataplane/objects
 ARGS ?=
+# One process per processor and one more (tests/conftest.py); a module's tests in one process, in the order of the files.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # Debian's names. libbpf comes with iproute2; the rest is what the lab's boxes, the tests and the bench run.
 PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-linux procps
@@ -35,7 +37,7 @@ demo: root packages $(VENV)/installed bpffs objects ## (root) the sandwich at wo
 	@$(BIN)/lasthop demo $(ARGS)
 
 test: root packages $(VENV)/installed bpffs objects ## (root) all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
 	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
