@@ -119,7 +119,7 @@ class Passage:
         else:
             self._look_where_from(known)
         connection.advance(self.model, known, self.packet, request=request)
-        fragment.note_first(self.model, self._datagram, hop, self.key, (known.service, known.server))
+        fragment.note_first(self.model, self._datagram, hop, self.key)
         return ("FORWARDED_REQUEST" if request else "FORWARDED_RESPONSE"), hop
 
     def _look_where_from(self, known: Connection) -> None:
@@ -277,5 +277,5 @@ class Passage:
     def _noted_error(self, hop: Hop) -> Hop:
         """An error that is a first fragment makes a note as any: of its own datagram, not of the quoted one."""
         if "error without note" not in self.model.as_built:
-            fragment.note_first(self.model, self._datagram, hop, None, ("", ""))
+            fragment.note_first(self.model, self._datagram, hop, None)
         return hop
