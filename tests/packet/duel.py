@@ -168,8 +168,8 @@ class Duel:
         assert reason.startswith(verdict), (reason, verdict)
         self._compare_frames(frame, after, expected)
         if self.entry == "xdp":
-            must = reason.startswith("KERNEL") or reason == "FORWARDED_TOO_BIG" or expected.ended
-            assert handed or not must, (reason, "XDP must leave that to tc")
+            must = reason.startswith("KERNEL") or reason == "FORWARDED_TOO_BIG" or expected.over
+            assert handed == must, (reason, handed, "XDP must leave that to tc, and nothing else")
         if expected.key is not None:
             self._compare_entry(expected.key)
         return expected

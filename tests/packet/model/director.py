@@ -33,7 +33,7 @@ class Model(Memory):
             place: Place | None = hop.place
         except Exit as leaves:
             reason, place, sent = leaves.reason, None, None
-        return Outcome(reason, place, sent, dict(self.events), passage.key, passage.ended)
+        return Outcome(reason, place, sent, dict(self.events), passage.key, passage.over)
 
 
 class Passage:
@@ -46,7 +46,7 @@ class Passage:
     def __init__(self, model: Model, interface: str, raw: bytes) -> None:
         self.model, self.interface, self.raw = model, interface, raw
         self.key: Key | None = None
-        self.ended = self.moved = False
+        self.over = self.moved = False
 
     def take(self) -> tuple[str, Hop]:
         """The reason counted, and the hop; raises Exit where it is not forwarded."""
@@ -97,7 +97,7 @@ class Passage:
         assert self.key is not None
         del self.model.table[self.key]
         self.model.events[event] += 1
-        self.ended = True
+        self.over = True
 
     def _fate(self, known: Connection, *, request: bool) -> str:
         """What becomes of a packet whose connection's real server is dead; empty: nothing else than usual."""
@@ -119,7 +119,7 @@ class Passage:
         else:
             self._look_where_from(known)
         connection.advance(self.model, known, self.packet, request=request)
-        fragment.note_first(self.model, self._datagram, hop, self.key, (known.service, known.server))
+        fragment.note_first(self.model, self._datagram, hop, self.key)
         return ("FORWARDED_REQUEST" if request else "FORWARDED_RESPONSE"), hop
 
     def _look_where_from(self, known: Connection) -> None:
@@ -250,6 +250,7 @@ class Passage:
         request = self.packet.source == known.source[0]
         fate = self._fate(known, request=request)
         if fate == "MOVED":
+            self.over = True
             return self._stray()
         if fate:
             raise Exit(fate)
@@ -262,7 +263,9 @@ class Passage:
         note = fragment.noted(self.model, datagram)
         self.key = self.packet.key(self.leg.zone) if note is None or note.key is None else self._noted_key(note)
         assert self.key is not None
-        return self.model.live(self.key)
+        known = self.model.live(self.key)
+        self.over = known is None and self.key in self.model.table
+        return known
 
     def _stray(self) -> tuple[str, Hop]:
         found: Service | Server = choice.classify(self.model, self.leg, self.came, self.packet)
@@ -274,5 +277,5 @@ class Passage:
     def _noted_error(self, hop: Hop) -> Hop:
         """An error that is a first fragment makes a note as any: of its own datagram, not of the quoted one."""
         if "error without note" not in self.model.as_built:
-            fragment.note_first(self.model, self._datagram, hop, None, ("", ""))
+            fragment.note_first(self.model, self._datagram, hop, None)
         return hop

@@ -41,8 +41,10 @@ def noted(memory: Memory, key: DatagramKey | None) -> Note | None:
     return None if found is None or memory.now - found.made > NOTE_S else found
 
 
-def note_first(memory: Memory, key: DatagramKey | None, hop: Hop, connection: Key | None, to: tuple[str, str]) -> None:
-    """A first fragment went to `hop`, which is of `to`, a real server of a service."""
+def note_first(
+    memory: Memory, key: DatagramKey | None, hop: Hop, connection: Key | None, to: tuple[str, str] = ("", "")
+) -> None:
+    """A first fragment went to `hop`; `to` is the real server and its service, if it was chosen for it."""
     if key is not None:
         memory.notes[key] = Note(memory.now, hop, connection, *to)
 

@@ -207,8 +207,8 @@ class Outcome:
     events: dict[str, int] = field(default_factory=dict)
     key: Key | None = None
     """Of the connection it was about, known or not."""
-    ended: bool = False
-    """A connection was ended by it: XDP leaves that to tc."""
+    over: bool = False
+    """The connection it was about was over: XDP leaves that to tc."""
 
 
 def masked(address: Address, bits: int) -> Address:
