@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OBJECTS := src/lasthop/dataplane/objects
 ARGS ?=
+# One process per processor and one more (tests/conftest.py); a module's tests in one process, in the order of the files.
+PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # Debian's names. libbpf comes with iproute2; the rest is what the lab's boxes, the tests and the bench run.
 PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-linux procps
@@ -25,7 +27,7 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test check bench lab-shell docs clean objects root packages bench-packages bpffs
+.PHONY: help demo test soak check bench lab-shell docs clean objects root packages bench-packages bpffs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +37,10 @@ demo: root packages $(VENV)/installed bpffs objects ## (root) the sandwich at wo
 	@$(BIN)/lasthop demo $(ARGS)
 
 test: root packages $(VENV)/installed bpffs objects ## (root) all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
+
+soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
+	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
 
 # Each tool runs, whatever the others said; one line per tool, and the messages of those that object.
 define CHECKS

@@ -23,6 +23,11 @@ settings.register_profile("lasthop", deadline=None)
 settings.load_profile("lasthop")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """As many processes as keep every processor busy: now and then a test waits for time to pass."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what lies in the folders that need root, and skip marked tests without it."""
     missing = pytest.mark.skip(reason="needs root and network namespaces: sudo make test")

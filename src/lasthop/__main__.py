@@ -19,6 +19,7 @@ from lasthop.errors import VerifierError
 from lasthop.start import INTERRUPTED, PIPE_CLOSED, as_ipvsadm, error_lines, forget_stdout
 
 NOUNS = "Nouns (read; --json on each)"
+PACKETS = "Packets (look)"
 VERBS = "Verbs (write)"
 DIRECTOR = "Director"
 LAB = "Lab"
@@ -43,6 +44,8 @@ COMMANDS: dict[str, Entry] = {
     "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "explain": Entry("lasthop.cli.explain:explain", PACKETS, "What would become of a packet, and why."),
+    "capture": Entry("lasthop.cli.capture:capture", PACKETS, "Frames of a leg with verdict and reason, as pcapng."),
     "drain": Entry("lasthop.cli.drain:drain", VERBS, "Give a real server no new connections; watch it empty."),
     "weight": Entry("lasthop.cli.verbs:weight", VERBS, "Give a real server another weight."),
     "enable": Entry("lasthop.cli.verbs:enable", VERBS, "Let a real server take new connections again."),

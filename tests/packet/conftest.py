@@ -8,14 +8,16 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lasthop.dataplane import publisher
+from tests.packet.account import Ledger
 from tests.packet.plans import INTERFACES, mac_of
-from tests.packet.rig import SENT, Rig, replay
+from tests.packet.rig import REACHED, SENT, Rig, replay
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -25,6 +27,7 @@ CONNECTIONS = 1000
 LARGE = 65536
 _CLONE_NEWNET = 0x40000000
 _FOLDER = Path(__file__).parent
+_LEDGER = pytest.StashKey[Ledger]()
 
 
 def _libc(name: str, *arguments: int) -> None:
@@ -33,9 +36,9 @@ def _libc(name: str, *arguments: int) -> None:
         raise OSError(ctypes.get_errno(), f"{name} failed")
 
 
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[None]:
-    """A nameless network namespace around this thread, gone with the module even if the process is killed."""
+@contextmanager
+def interfaces() -> Iterator[None]:
+    """A nameless network namespace with the interfaces around this thread, gone even if the process is killed."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _libc("unshare", _CLONE_NEWNET)
@@ -48,6 +51,13 @@ def namespace() -> Iterator[None]:
     finally:
         _libc("setns", home, _CLONE_NEWNET)
         os.close(home)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[None]:
+    """The namespace of a module's tests."""
+    with interfaces():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -82,15 +92,37 @@ def large(namespace: None) -> Iterator[Rig]:
     rig.close()
 
 
+def ledger_of(config: pytest.Config) -> Ledger:
+    """The ledger of this process, beside those of the other workers of its run, if there are any."""
+    if _LEDGER not in config.stash:
+        worker: dict[str, str] = getattr(config, "workerinput", {"workerid": "alone"})
+        folder = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined] # hooks get no fixtures
+        shared = folder if worker["workerid"] == "alone" else folder.parent
+        config.stash[_LEDGER] = Ledger(shared / "reasons-reached", worker["workerid"])
+    return config.stash[_LEDGER]
+
+
+@pytest.fixture
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    """What all processes of this run have noted of the tests of this folder."""
+    return ledger_of(request.config)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Say with a failure how to make its last frames again."""
+    """Say with a failure how to make its last frames again; note what the test has reached."""
     report = yield
-    if report.failed and item.path.is_relative_to(_FOLDER) and SENT:
-        report.sections.append(("frames, newest last", "\n".join(replay(*sent) for sent in SENT)))
+    if not item.path.is_relative_to(_FOLDER):
+        return report
+    if report.failed:
+        ledger_of(item.config).note_failure(item.nodeid)
+        if SENT:
+            report.sections.append(("frames, newest last", "\n".join(replay(*sent) for sent in SENT)))
+    if report.when == "teardown":
+        ledger_of(item.config).note_end(item.nodeid, REACHED)
     return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The account of the reasons reached comes after the tests that reach them."""
+    """The account of the reasons reached comes after all tests: what it waits for has been begun by then."""
     items.sort(key=lambda item: item.path.name == "test_reasons.py" and item.path.parent == _FOLDER)

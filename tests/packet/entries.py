@@ -108,16 +108,20 @@ class Entries:
         self.change(connection, word=connection.word >> 32 << 32 | bits << 8 | State[state])
 
     def age(self, seconds: float) -> None:
-        """Make every entry and every template as old as if `seconds` had passed without a packet."""
-        ns = int(seconds * NS)
-        for slot in self.live().tolist():
-            seen, created = int(self.entries["last_seen_ns"][slot]), int(self.entries["created_ns"][slot])
-            assert seen > ns, "the clock starts with the machine: it can be aged by less than its uptime"
-            self.entries["last_seen_ns"][slot] = seen - ns
-            self.entries["created_ns"][slot] = max(1, created - ns)
+        """Make every entry, template and note of a fragment as old as if `seconds` had passed without a packet."""
+        ns = np.uint64(seconds * NS)
+        live = self.live()
+        seen, created = self.entries["last_seen_ns"][live], self.entries["created_ns"][live]
+        assert (seen > ns).all(), "the clock starts with the machine: it can be aged by less than its uptime"
+        self.entries["last_seen_ns"][live] = seen - ns
+        self.entries["created_ns"][live] = np.where(created > ns, created - ns, 1)
         for key, template in self.templates().items():
-            template["expires_ns"] -= np.uint64(ns)
+            template["expires_ns"] -= ns
             self.maps["templates"].update(key, template.tobytes())
+        for key, value in self.maps["fragments"].entries().items():
+            note = np.frombuffer(bytearray(value), abi.types().struct("fragment"))
+            note["seen_ns"] -= ns
+            self.maps["fragments"].update(key, note.tobytes())
 
     def templates(self) -> dict[bytes, Any]:
         """Raw key -> ``struct template``, a copy."""

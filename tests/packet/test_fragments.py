@@ -26,7 +26,8 @@ BODY = bytes(range(256)) * 12
 
 
 def in_fragments(packet: Any, size: int = 1000) -> list[Any]:
-    return fragment(packet, fragsize=size)
+    made: list[Any] = fragment(packet, fragsize=size)  # type: ignore[no-untyped-call]
+    return made
 
 
 def big4(l4: Any, identifier: int = 7, **ip: Any) -> list[Any]:

@@ -122,6 +122,11 @@ class _Answer:
         with _explained(self._director, self._directory):
             return self._response.read(size)
 
+    def read_line(self) -> bytes:
+        """A line as it comes; empty at the end."""
+        with _explained(self._director, self._directory):
+            return self._response.readline()
+
 
 @contextmanager
 def _explained(director: str, directory: Path) -> Iterator[None]:

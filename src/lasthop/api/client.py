@@ -7,9 +7,12 @@ must not wait for them.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lasthop.api.channel import Channel, Filters, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = ["Client", "Filters", "Part", "Report"]
 
@@ -78,6 +81,23 @@ class Questions(Channel):
         """Fields of TimeoutsReport."""
         report: Report = self.document("timeouts")
         return report
+
+    def explain(self, question: Report) -> Report:
+        """What would become of a packet, and why: fields of ExplanationReport. `question` has those of Question."""
+        with self.answer("POST", "explain", body=json.dumps(question).encode()) as answer:
+            report: Report = self.parsed(answer.read())
+        return report
+
+    def capture(self, leg: str, direction: str = "both") -> Generator[Report, None, None]:
+        """The frames of a leg as they come, for as long as the iterator lives: fields of CapturedPortion each.
+
+        `direction` is ``in``, ``out`` or ``both``. The first portion comes when capturing has begun; it ends when the
+        director does.
+        """
+        with self.answer("GET", "capture", {"leg": leg, "direction": direction}) as answer:
+            while line := answer.read_line():
+                portion: Report = self.parsed(line)
+                yield portion
 
 
 class Client(Questions):

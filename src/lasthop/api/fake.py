@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.api.server import serve
+from lasthop.errors import DirectorError
+from lasthop.model.capture import CapturedPortion
 from lasthop.model.change import ChangeReport
 from lasthop.model.edit import EditReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from lasthop.model.connection import ConnectionReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit
+    from lasthop.model.explanation import ExplanationReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -42,10 +46,67 @@ LVS_SECONDS = {"tcp_established": 900.0, "tcp_fin_wait": 120.0, "udp": 300.0}
 
 #: Seconds to wait for the thread: far more than it needs.
 PATIENCE_S = 10.0
+#: Between two portions without frames.
+PAUSE_S = 0.05
 
 
-@dataclass
-class FakeOperations:
+class FakeCapture:
+    """See operations.Capture."""
+
+    def __init__(self, leg: str, directions: frozenset[str], portions: list[CapturedPortion]) -> None:
+        self.leg = leg
+        self.directions = directions
+        self._portions = portions
+        self.closed = threading.Event()
+
+    async def portions(self) -> AsyncIterator[CapturedPortion]:
+        """Those given, then one without frames now and then."""
+        for portion in [CapturedPortion([], 0), *self._portions]:
+            yield portion
+        while not self.closed.is_set():
+            await asyncio.sleep(PAUSE_S)
+            yield CapturedPortion([], 0)
+
+    def close(self) -> None:
+        """Noted in `closed`."""
+        self.closed.set()
+
+
+@dataclass(kw_only=True)
+class FakePacketOperations:
+    """Those about packets."""
+
+    explanation: ExplanationReport | None = None
+    asked: list[Question] = field(default_factory=list)
+    """What each `explain` was asked."""
+    captured: list[CapturedPortion] = field(default_factory=list)
+    """What each `capture` gives, one after the other; then it waits until it is closed."""
+    captures: list[FakeCapture] = field(default_factory=list)
+    failure: LasthopError | Exception | None = None
+    """Raised by every method, if set."""
+
+    def explain(self, question: Question) -> ExplanationReport:
+        """As given; remember the question in `asked`."""
+        report = self._given(self.explanation)
+        self.asked.append(question)
+        if report is None:
+            raise DirectorError("can't explain that: no explanation was given", "set explanation")
+        return report
+
+    def capture(self, leg: str, directions: Collection[str]) -> FakeCapture:
+        """As given; remember it in `captures`."""
+        capture = FakeCapture(leg, frozenset(directions), self._given(self.captured))
+        self.captures.append(capture)
+        return capture
+
+    def _given(self, reports: Given) -> Given:
+        if self.failure is not None:
+            raise self.failure
+        return reports
+
+
+@dataclass(kw_only=True)
+class FakeOperations(FakePacketOperations):
     """Operations that return what they were given."""
 
     status_report: StatusReport
@@ -68,8 +129,6 @@ class FakeOperations:
     edit_warnings: list[str] = field(default_factory=list)
     dumped: str = ""
     detached: bool = False
-    failure: LasthopError | Exception | None = None
-    """Raised by every method, if set."""
 
     def status(self) -> StatusReport:
         """As given."""
@@ -136,11 +195,6 @@ class FakeOperations:
         """Remember it in `detached`."""
         self._given(None)
         self.detached = True
-
-    def _given(self, reports: Given) -> Given:
-        if self.failure is not None:
-            raise self.failure
-        return reports
 
 
 class ServedDirector:

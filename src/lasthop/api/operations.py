@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Collection, Sequence
 
+    from lasthop.model.capture import CapturedPortion
     from lasthop.model.change import ChangeReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
+    from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit, EditReport
+    from lasthop.model.explanation import ExplanationReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -25,7 +28,33 @@ if TYPE_CHECKING:
     from lasthop.model.timeouts import TimeoutsReport
 
 
-class Operations(Protocol):
+class Capture(Protocol):
+    """Frames of a leg, as long as somebody reads them."""
+
+    def portions(self) -> AsyncIterator[CapturedPortion]:
+        """What is captured, as it comes: the first portion at once, then one every few seconds at least."""
+
+    def close(self) -> None:
+        """End it. May be called again."""
+
+
+class PacketOperations(Protocol):
+    """A director, asked about packets. Called as `Operations` is."""
+
+    def explain(self, question: Question) -> ExplanationReport:
+        """What would become of a packet or a frame, and why. Nothing changes.
+
+        Raises DirectorError if it names what is not there, or is no frame.
+        """
+
+    def capture(self, leg: str, directions: Collection[str]) -> Capture:
+        """Capture the frames of a leg in these directions (``in``, ``out``), until it is closed.
+
+        Raises DirectorError if there is no such leg.
+        """
+
+
+class Operations(PacketOperations, Protocol):
     """A director as its front ends see it.
 
     All methods are called in the director's asyncio loop, one at a time, and may raise

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from lasthop import __version__
 from lasthop.api.edits import RefusedEdit, add_edits
+from lasthop.api.inspection import add_inspection
 from lasthop.api.listener import Listener
 from lasthop.api.selection import conditions, selected, shown
 from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake
@@ -191,6 +192,7 @@ def application(operations: Operations) -> FastAPI:
     _add_connections(app, operations)
     _add_verbs(app, operations)
     add_edits(app, operations)
+    add_inspection(app, operations)
     _add_problems(app)
     return app
 

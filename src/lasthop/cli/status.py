@@ -8,7 +8,7 @@ import click
 
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import BAD, GOOD, NOTABLE, Line, Styled, print_lines
-from lasthop.cli.text import count, duration
+from lasthop.cli.text import conversation, count, duration
 
 if TYPE_CHECKING:
     from lasthop.api.client import Client, Report
@@ -50,6 +50,7 @@ def sentences(report: Report) -> list[Line]:
         _servers(report),
         _connections(report),
         _counters(report),
+        _asymmetric(report["asymmetric"]),
     ]
     lines += [[Styled("  Problem: ", BAD), Styled(_sentence(problem))] for problem in report["problems"]]
     lines += [[Styled("  Note: "), Styled(_sentence(note))] for note in report["notes"]]
@@ -94,6 +95,20 @@ def _counters(report: Report) -> Line:
         return [Styled("  No unexpected counters.")]
     listed = ", ".join(f"{name} {value}" for name, value in unexpected.items())
     return [Styled("  Unexpected: "), Styled(listed, NOTABLE), Styled(" (lasthop counters explains).")]
+
+
+def _asymmetric(asymmetric: Report) -> Line:
+    number, samples = asymmetric["count"], asymmetric["samples"]
+    if not number:
+        return [Styled("  Asymmetric responses: 0.")]
+    last = ""
+    if samples:
+        newest = samples[0]
+        last = (
+            f", last {conversation(newest)} from {newest['came_from']}, "
+            f"expected {newest['expected']}, {duration(newest['ago_s'])} ago"
+        )
+    return [Styled("  "), Styled(f"Asymmetric responses: {number}", BAD), Styled(f"{last}.")]
 
 
 def _sentence(text: str) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Report
+
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
@@ -40,3 +46,25 @@ def count(number: int, noun: str) -> str:
 def present(value: object) -> str:
     """The value, or ``-`` where there is none, so that every row has every column."""
     return ABSENT if value is None or value == "" else str(value)
+
+
+def endpoint(address: str, port: int) -> str:
+    """An address with its port, if it has one; an IPv6 address then in brackets."""
+    if not port:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def conversation(report: Report) -> str:
+    """Protocol and both ends; of ICMP the identifier, and of GRE the key, where others have ports."""
+    ports, ends = (report["source_port"], report["destination_port"]), (report["source"], report["destination"])
+    protocol = report["protocol"]
+    if protocol in {"tcp", "udp", "sctp"}:
+        return f"{protocol} {' > '.join(endpoint(end, port) for end, port in zip(ends, ports, strict=True))}"
+    told = ""
+    if protocol in {"icmp", "icmpv6"} and ports[0]:
+        told = f" id {ports[0]}"
+    elif protocol == "gre" and any(ports):
+        low, high = ports if ip_address(ends[0]) < ip_address(ends[1]) else ports[::-1]  # type: ignore[operator]  # one family
+        told = f" key {low << 16 | high}"
+    return f"{protocol} {' > '.join(ends)}{told}"

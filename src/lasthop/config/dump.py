@@ -6,6 +6,7 @@ depends on the machine.
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,11 @@ def dump(configuration: Configuration) -> str:
             mark=_mark_rules(configuration.mark_rules),
         )
     )
+
+
+def match_text(match: Match) -> str:
+    """Return one match as a file has it, in one line."""
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in _match(match).items()) + " }"
 
 
 def _with(required: dict[str, Any], **optional: object) -> dict[str, Any]:

@@ -93,6 +93,7 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
         ]
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        director.end_captures()
         for task in (*tasks, stopping):
             task.cancel()
         for task in done:

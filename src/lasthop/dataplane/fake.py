@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lasthop.dataplane.fake_hops import FakeHops
+from lasthop.dataplane.fake_inspection import FakeInspection
 from lasthop.dataplane.fake_traffic import FakeTraffic
 from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
@@ -80,6 +81,8 @@ class FakeDataPlane:
         """See DataPlane.resizing."""
         self.traffic = FakeTraffic(lambda: [each.report for each in self.pinned.connections])
         """See DataPlane.traffic."""
+        self.inspection = FakeInspection(lambda: self.pinned.plan, self._reports)
+        """See DataPlane.inspection."""
         self.closed = False
         self._condemned: set[int] = set()
 
@@ -162,13 +165,7 @@ class FakeDataPlane:
 
     def connections(self, query: ConnectionQuery) -> ConnectionPage:
         """See DataPlane.connections."""
-        name = self.pinned.hops.name
-        return query.answer(
-            [
-                replace(each.report, forward_hop=name(each.forward_hop), last_hop=name(each.last_hop))
-                for each in self.pinned.connections
-            ]
-        )
+        return query.answer(self._reports())
 
     def hops(self) -> list[HopReport]:
         """See DataPlane.hops."""
@@ -239,6 +236,13 @@ class FakeDataPlane:
     def count(self, reason: str, by: int = 1) -> None:
         """Packets went the way they did for `reason`, such as ``drop_loop``."""
         self.pinned.counts[reason] += by
+
+    def _reports(self) -> list[ConnectionReport]:
+        name = self.pinned.hops.name
+        return [
+            replace(each.report, forward_hop=name(each.forward_hop), last_hop=name(each.last_hop))
+            for each in self.pinned.connections
+        ]
 
     def _require_xdp(self, leg: PlannedLeg) -> None:
         if leg.mode is Mode.XDP and leg.interface in self.without_xdp:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from lasthop.dataplane.finding import Finding
+    from lasthop.model.asymmetry import AsymmetryReport
+    from lasthop.model.capture import CapturedFrame
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
     from lasthop.model.hop import HopReport
@@ -89,12 +92,46 @@ class Traffic(Protocol):
         """All persistence templates that have not expired."""
 
 
-class DataPlane(Protocol):
-    """Programs, maps and attachments of one director. Every method may raise DataPlaneError."""
+class Inspection(Protocol):
+    """What a look at the data plane shows, packet by packet. Every method may raise DataPlaneError."""
+
+    def explain(self, leg: str, frame: bytes, *, tagged: bool) -> Finding:
+        """What would become of a frame that came in on a leg. Nothing changes.
+
+        The leg's VLAN tags are put in, unless it is `tagged` already.
+        """
+
+    def asymmetry(self) -> AsymmetryReport:
+        """The responses that came from another real server than their requests went to."""
+
+    def capture(self, legs: Collection[str]) -> None:
+        """Capture the frames of these legs from now on, and of no others; those of before are forgotten if none was."""
+
+    def captured(self, limit: int) -> list[CapturedFrame]:
+        """The next captured frames, at most `limit`."""
+
+    def lost(self) -> int:
+        """Frames that found no room since the data plane was made."""
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there are captured frames."""
+
+
+class Observed(Protocol):
+    """What can be seen of a data plane beside the table."""
 
     @property
     def traffic(self) -> Traffic:
         """Statistics, rates and persistence templates."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """Explanations, captured frames, asymmetric responses."""
+
+
+class DataPlane(Observed, Protocol):
+    """Programs, maps and attachments of one director. Every method may raise DataPlaneError."""
 
     @property
     def adopted(self) -> bool:

@@ -21,6 +21,7 @@ from lasthop.dataplane.attach import Attacher
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.connection_table import Conditions, ConnectionTable
 from lasthop.dataplane.hop_table import HopTable
+from lasthop.dataplane.inspection import KernelInspection
 from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
@@ -96,6 +97,10 @@ class KernelDataPlane:
         self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
         self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns)
         """See DataPlane.traffic."""
+        self.inspection = KernelInspection(
+            self._loaded, self._publisher, lambda: _Names(self._publisher), now_ns, self._legs.capture
+        )
+        """See DataPlane.inspection."""
         self._sweep = Sweep(self._loaded, self._hops, self._publisher)
         self._tables: tuple[Map, ...] = ()
         self._open_tables()
@@ -238,6 +243,7 @@ class KernelDataPlane:
 
     def close(self) -> None:
         """See DataPlane.close."""
+        self.inspection.close()
         self._loaded.close()
 
     def _open_tables(self) -> None:

@@ -38,6 +38,8 @@ class LegEntries:
         self._own_macs = maps["own_macs"]
         self._publisher = publisher
         self._flag = abi.enum("leg_flag")
+        self._captured: Collection[str] = ()
+        """Names of legs; a director that starts captures on none."""
         self._before: _Before | None = None
 
     def write(self, plan: Plan, transmit: Collection[int]) -> None:
@@ -96,6 +98,12 @@ class LegEntries:
             self._set_flags(leg, self._flag["LEG_NEIGHBOUR"], on=leg.reply_to is ReplyTo.NEIGHBOUR)
             self._set_flags(leg, self._flag["LEG_STRICT"], on=leg.strict)
 
+    def write_captures(self, legs: Iterable[PlannedLeg], captured: Collection[str]) -> None:
+        """Tell packets which legs are captured."""
+        self._captured = captured
+        for leg in legs:
+            self._set_flags(leg, self._flag["LEG_CAPTURE"], on=leg.name in captured)
+
     def _set_flags(self, leg: PlannedLeg, flag: int, *, on: bool) -> None:
         entry = self._publisher.legs[self._publisher.leg_names.id_of(leg.name)]
         before = int(entry["flags"])
@@ -136,7 +144,7 @@ class LegEntries:
             | xdp * flag["LEG_XDP_TRANSMIT"]
             | leg.up * flag["LEG_UP"]
             | (leg.own_macs != {leg.mac}) * flag["LEG_MORE_MACS"]
-            | int(entry["flags"][0]) & flag["LEG_CAPTURE"]
+            | (leg.name in self._captured) * flag["LEG_CAPTURE"]
         )
         entry["ifindex"] = leg.ifindex
 

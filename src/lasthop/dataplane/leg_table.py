@@ -92,6 +92,10 @@ class LegTable:
             for leg in self._legs
         ]
 
+    def capture(self, legs: frozenset[str]) -> None:
+        """Have the frames of `legs` captured, and no others."""
+        self._entries.write_captures(self._legs, legs)
+
     def swap_programs(self) -> None:
         """Put the programs that are loaded now on every attached interface; no other runs when this returns."""
         for ifindex in self._attached:

@@ -54,6 +54,8 @@ class Loaded:
     programs: dict[str, int] = field(default_factory=dict)
     adopted: bool = False
     """True if the maps were there before."""
+    settings: dict[str, int] = field(default_factory=dict)
+    """What the programs' ``const volatile`` variables were set to."""
 
     def replace(self, later: Loaded, tables: Iterable[str]) -> None:
         """Take over the programs of `later`, and those of its maps that are named; all others of it are closed."""
@@ -61,6 +63,7 @@ class Loaded:
             os.close(fd)
         self.programs.clear()
         self.programs.update(later.programs)
+        self.settings = later.settings
         for name in tables:
             os.close(self.maps[name].fd)
             self.maps[name] = later.maps.pop(name)
@@ -119,7 +122,7 @@ def _load_once(request: _Request, *, optional: bool, log: bool) -> Loaded:
         names = [ffi.string(lib.bpf_map__name(table)).decode() for table in _maps(handle)]
         pinned = _Pinned(request)
         try:
-            adopted = _prepare_maps(handle, pinned, request)
+            adopted, settings = _prepare_maps(handle, pinned, request)
         finally:
             pinned.close()
         logs = {}
@@ -133,7 +136,36 @@ def _load_once(request: _Request, *, optional: bool, log: bool) -> Loaded:
         result = lib.bpf_object__load(handle)
         if result:
             _refused(result, logs)
-        return _collect(handle, names, request, adopted=adopted)
+        loaded = _collect(handle, names, request, adopted=adopted)
+        loaded.settings = settings
+        return loaded
+    finally:
+        lib.bpf_object__close(handle)
+
+
+def load_program(loaded: Loaded, name: str, changed: dict[str, int], path: Path | None = None) -> int:
+    """Load one program of the object again, on the maps of `loaded`, with some settings changed: its descriptor.
+
+    Nothing is pinned. Raises DataPlaneError if the kernel refuses it.
+    """
+    lib = library()
+    handle = lib.bpf_object__open_file(os.fsencode(path or abi.object_path()), ffi.NULL)
+    if handle == ffi.NULL:
+        raise DataPlaneError(f"can't open the BPF object {path or abi.object_path()}", "reinstall lasthop")
+    try:
+        for table in _maps(handle):
+            known = loaded.maps.get(ffi.string(lib.bpf_map__name(table)).decode())
+            if known is not None and not _internal(known.name):
+                check(lib.bpf_map__reuse_fd(table, known.fd), f"use map {known.name}")
+        _set(handle, loaded.settings | changed)
+        wanted = None
+        for program in _programs(handle):
+            if ffi.string(lib.bpf_program__name(program)).decode() == name:
+                wanted = program
+            else:
+                lib.bpf_program__set_autoload(program, False)
+        check(lib.bpf_object__load(handle), f"load the program {name} once more")
+        return os.dup(lib.bpf_program__fd(wanted))
     finally:
         lib.bpf_object__close(handle)
 
@@ -196,8 +228,11 @@ class _Pinned:
         self._fds.clear()
 
 
-def _prepare_maps(handle: Any, pinned: _Pinned, request: _Request) -> bool:  # noqa: ANN401 -- a cffi pointer
-    """Size the object's maps or take pinned ones, and set what depends on the sizes. True if any was taken."""
+def _prepare_maps(handle: Any, pinned: _Pinned, request: _Request) -> tuple[bool, dict[str, int]]:  # noqa: ANN401 -- a cffi pointer
+    """Size the object's maps or take pinned ones, and set what depends on the sizes.
+
+    Returns whether any was taken, and the settings.
+    """
     lib = library()
     sizes = _sizes(pinned, request)
     adopted = False
@@ -220,18 +255,16 @@ def _prepare_maps(handle: Any, pinned: _Pinned, request: _Request) -> bool:  # n
     inserted = "next_tags" if request.role is Role.NEXT else "tags"
     made_for = noted_or_computed(sizes[inserted], *pinned.noted(), request.next_connections, request.connections)
     total, of_service = unassured_quotas(made_for)
-    _set(
-        handle,
-        {
-            "table_role": request.role,
-            "buckets": sizes["tags"],
-            "next_buckets": sizes["next_tags"],
-            "quota_total": total,
-            "quota_service": of_service,
-            "promised": made_for,
-        },
-    )
-    return adopted
+    settings = {
+        "table_role": int(request.role),
+        "buckets": sizes["tags"],
+        "next_buckets": sizes["next_tags"],
+        "quota_total": total,
+        "quota_service": of_service,
+        "promised": made_for,
+    }
+    _set(handle, settings)
+    return adopted, settings
 
 
 def _sizes(pinned: _Pinned, request: _Request) -> dict[str, int]:

@@ -81,6 +81,11 @@ class Publisher:
         servers: NDArray[Any] = self._halves["servers"][self.half]
         return servers
 
+    def service(self, service_id: int) -> NDArray[Any]:
+        """The service packets read, as an array of one."""
+        services: NDArray[Any] = self._halves["services"][self.half][service_id : service_id + 1]
+        return services
+
     @property
     def persistence_prefixes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Of each service: bits of a client's address that tell clients apart, of IPv4 clients and of IPv6 clients."""

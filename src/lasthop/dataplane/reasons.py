@@ -111,3 +111,8 @@ REASONS: dict[str, Reason] = {
 
 #: Entries of ``enum reason`` that separate groups and are never counted.
 GROUP_MARKS = frozenset({"KERNEL_FIRST", "DROP_FIRST", "EVENT_FIRST", "REASONS"})
+
+
+def verdict_of(reason: str) -> str:
+    """``forwarded``, ``kernel`` or ``dropped``, by the group of a reason."""
+    return {"forwarded": "forwarded", "kernel": "kernel", "drop": "dropped"}[reason.lower().partition("_")[0]]

@@ -16,7 +16,9 @@ from lasthop import __version__
 from lasthop.config.build import timeout_key
 from lasthop.config.dump import dump
 from lasthop.director import reports
+from lasthop.director.captures import Captures
 from lasthop.director.drains import Drains
+from lasthop.director.explaining import Explaining
 from lasthop.errors import DirectorError, LasthopError
 from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.director import State
@@ -24,11 +26,16 @@ from lasthop.model.status import StatusReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lasthop.dataplane.interface import DataPlane, TableSize
+    from lasthop.director.captures import Capture
     from lasthop.model.configuration import Configuration
     from lasthop.model.connection_query import ConnectionPage
     from lasthop.model.counter import CounterReport
+    from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
+    from lasthop.model.explanation import ExplanationReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -56,6 +63,7 @@ class Answers:
         self._missing: frozenset[str] = frozenset()
         self._started = time.monotonic()
         self._drains = Drains()
+        self._captures = Captures(dataplane.inspection)
         self._swept_at = 0.0
         """When somebody's question was last answered by a sweep, and how long that took."""
         self._sweep_took_s = 0.0
@@ -89,6 +97,7 @@ class Answers:
             hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
             problems=[*self._noted.values(), *reports.problems(plan)],
+            asymmetric=self._live.inspection.asymmetry(),
             notes=[
                 *reports.notes(self._live.resizing),
                 *reports.drain_notes(self.drains()),
@@ -151,6 +160,23 @@ class Answers:
     def counters(self) -> list[CounterReport]:
         """See Operations.counters."""
         return self._live.counters()
+
+    def explain(self, question: Question) -> ExplanationReport:
+        """See Operations.explain."""
+        plan, _ = self._ready()
+        return Explaining(self._configuration, plan, self._live).explain(question)
+
+    def capture(self, leg: str, directions: Collection[str]) -> Capture:
+        """See Operations.capture."""
+        self._ready()
+        legs = [attachment.leg for attachment in self._live.attachments()]
+        if leg not in legs:
+            raise DirectorError(f"can't capture on leg {leg!r}: there is none of that name", f"legs: {', '.join(legs)}")
+        return self._captures.begin([leg], directions)
+
+    def end_captures(self) -> None:
+        """Close all captures: the director is about to stop."""
+        self._captures.end()
 
     def _oldest_s(self, key: tuple[str, str]) -> float | None:
         page = self._live.connections(ConnectionQuery(service=key[0], server=key[1], top=Top.AGE, limit=1))

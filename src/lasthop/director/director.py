@@ -192,6 +192,7 @@ class Director(Answers):
 
     def detach(self) -> None:
         """See Operations.detach."""
+        self._captures.end()
         self._live.detach()
         self.detached = True
         self.on_detached()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lasthop.model.asymmetry import AsymmetryReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,5 @@ class StatusReport:
     """Sentences about whatever needs an operator."""
     notes: list[str]
     """Sentences about what goes on and needs nobody: the table is being resized."""
+    asymmetric: AsymmetryReport = field(default_factory=AsymmetryReport)
+    """Responses that came from another real server than their requests went to."""

@@ -34,35 +34,35 @@ def plan_rules(configuration: Configuration, placements: Sequence[Placement], le
     zone than its service's.
     """
     matches = list(_matches(configuration, placements, legs))
-    count = sum(rule_count(match) for match, _ in matches)
+    count = sum(rule_count(match) for match, _, _ in matches)
     if count > MAX_RULES:
         raise DirectorError(
             f"the matches make {count} rules when their lists are multiplied out, and a director holds {MAX_RULES}",
             "use fewer values in lists, wider prefixes, or port ranges; a match that names no leg counts once for "
             "each leg of its zone",
         )
-    return tuple(rule for match, service in matches for rule in expand(match, service))
+    return tuple(rule for match, service, place in matches for rule in expand(match, service, place))
 
 
 def _matches(
     configuration: Configuration, placements: Sequence[Placement], legs: Legs
-) -> Iterator[tuple[Match, str | None]]:
-    """Yield each match with its service's label in the order they are tried."""
-    for pass_rule in configuration.pass_rules:
-        for match in pass_rule.matches:
-            yield match, None
+) -> Iterator[tuple[Match, str | None, str]]:
+    """Yield each match with its service's label and its place in the configuration, in the order they are tried."""
+    for i, pass_rule in enumerate(configuration.pass_rules):
+        for j, match in enumerate(pass_rule.matches):
+            yield match, None, f"pass[{i}].match[{j}]"
     placed = list(zip(configuration.services, placements, strict=True))
     marked = _by_mark(placed)
-    for service, _ in placed:
-        for match in service.matches:
+    for i, (service, _) in enumerate(placed):
+        for j, match in enumerate(service.matches):
             own = (service.family,) if service.family else _BOTH
             for held, takes, placement in _shared(match, marked[service.mark], own):
-                yield _in_zone(takes, held, placement, placements, legs), takes.label
-    for rule in configuration.mark_rules:
+                yield _in_zone(takes, held, placement, placements, legs), takes.label, f"service[{i}].match[{j}]"
+    for i, rule in enumerate(configuration.mark_rules):
         for held, service, placement in _shared(rule.match, marked.get(rule.mark, {}), _BOTH):
             there = _of_senders_there(held, placement, placements)
             if there is not None:
-                yield _in_zone(service, there, placement, placements, legs), service.label
+                yield _in_zone(service, there, placement, placements, legs), service.label, f"mark rule {i + 1}"
 
 
 def _by_mark(placed: Iterable[tuple[Service, Placement]]) -> dict[int, dict[str, tuple[Service, Placement]]]:

@@ -115,6 +115,8 @@ class PlannedRule:
     dscp: int | None
     family: int | None = None
     """4 or 6; of a rule with prefixes theirs."""
+    place: str = field(default="", compare=False)
+    """Key of its match in the configuration, such as ``service[0].match[1]``; for show."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,8 +59,11 @@ def of_family(match: Match, family: str) -> Match | None:
     return held if rule_count(held) else None
 
 
-def expand(match: Match, service: str | None) -> Iterator[PlannedRule]:
-    """Yield the rules of `match`, which together match what it matches. `service` is None for a pass rule."""
+def expand(match: Match, service: str | None, place: str = "") -> Iterator[PlannedRule]:
+    """Yield the rules of `match`, which together match what it matches.
+
+    `service` is None for a pass rule; `place` is the match's key in the configuration.
+    """
     within_families = list(_within_families(match))
     for leg, real_server, (family, protocol, source, destination), source_ports, destination_ports, dscp in product(
         match.legs or (None,),
@@ -81,6 +84,7 @@ def expand(match: Match, service: str | None) -> Iterator[PlannedRule]:
             destination_ports=destination_ports,
             dscp=dscp,
             family=family,
+            place=place,
         )
 
 

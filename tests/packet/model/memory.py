@@ -1,0 +1,128 @@
+"""What a director knows: its configuration, what it remembers, and the clock.
+
+Must not be here: what a packet does to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.packet.model.nouns import Hop, masked
+
+if TYPE_CHECKING:
+    from tests.packet.model.nouns import (
+        Address,
+        Connection,
+        Key,
+        Leg,
+        Mac,
+        Network,
+        Place,
+        Rule,
+        Server,
+        Service,
+        Template,
+    )
+
+ACTIVE = {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK", "SCTP_ESTABLISHED"}
+NOTE_S = 30.0
+#: (zone, source, destination, identification, protocol where the family's header has it).
+DatagramKey = tuple[str, "Address", "Address", int, int]
+
+
+@dataclass(slots=True)
+class Note:
+    """What is remembered of a datagram whose fragments come: its connection's key, and where they went."""
+
+    made: float
+    hop: Hop
+    key: Key | None
+    service: str
+    server: str
+    early: bool = False
+    """The first fragment was not seen: it is to be given this real server by this service."""
+
+    @property
+    def without_ports(self) -> bool:
+        return self.key is None or self.key[2][1] == self.key[3][1] == 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """`now` is in seconds and moves only when told to. `events` are those of the packet at hand."""
+
+    legs: dict[str, Leg]
+    services: dict[str, Service]
+    rules: list[Rule]
+    timeouts: dict[str, float]
+    local: tuple[Network, ...] = ()
+    server_addresses: dict[tuple[str, Address], Server] = field(default_factory=dict)
+    neighbours: dict[tuple[str, Address], Mac] = field(default_factory=dict)
+    sloppy: frozenset[str] = frozenset({"tcp", "sctp"})
+    now: float = 0.0
+    hops: dict[Place, Hop] = field(default_factory=dict)
+    table: dict[Key, Connection] = field(default_factory=dict)
+    templates: dict[tuple[str, Address], Template] = field(default_factory=dict)
+    pairs: dict[tuple[str, frozenset[Address]], Key] = field(default_factory=dict)
+    """(zone, two addresses) -> the connection that was the oldest of theirs when it was opened."""
+    notes: dict[DatagramKey, Note] = field(default_factory=dict)
+    as_built: frozenset[str] = frozenset()
+    """Where the object is known to differ from the documents: names of tests/packet/differences.py."""
+    events: Counter[str] = field(default_factory=Counter)
+    everyone: list[Hop] = field(default_factory=list)
+    """All hops that were ever used: those, too, whose place another one has taken."""
+    opened: int = 0
+
+    def expired(self, connection: Connection) -> bool:
+        return self.now - connection.seen > self.timeouts[connection.state]
+
+    def live(self, key: Key) -> Connection | None:
+        """The connection of a key, unless its time is over."""
+        found = self.table.get(key)
+        return None if found is None or self.expired(found) else found
+
+    def sweep(self) -> None:
+        """Forget what is due."""
+        self.table = {key: each for key, each in self.table.items() if not self.expired(each)}
+        self.templates = {key: each for key, each in self.templates.items() if not self.stale(key, each)}
+
+    def load(self, label: str, name: str) -> tuple[int, int, int]:
+        """(active, inactive, persistent) of a real server of a service."""
+        states = [each.state in ACTIVE for each in self.table.values() if (each.service, each.server) == (label, name)]
+        bound = [key for key, each in self.templates.items() if (key[0], each.server) == (label, name)]
+        return sum(states), len(states) - sum(states), len(bound)
+
+    def loads(self, label: str) -> dict[str, tuple[int, int]]:
+        """(active, inactive) of every real server of a service."""
+        found = {name: [0, 0] for name in self.services[label].servers}
+        for each in self.table.values():
+            if each.service == label and each.server in found:
+                found[each.server][each.state not in ACTIVE] += 1
+        return {name: (active, inactive) for name, (active, inactive) in found.items()}
+
+    def stale(self, key: tuple[str, Address], template: Template) -> bool:
+        """Whether a template's time is over and no connection of it is left."""
+        return self.now > template.expires and not any(
+            "PERSISTENT" in each.flags and self.client_key(each.service, each.source[0]) == key
+            for each in self.table.values()
+        )
+
+    def client_key(self, label: str, client: Address) -> tuple[str, Address]:
+        """What tells the clients of a persistent service apart."""
+        return label, masked(client, self.services[label].prefixes[len(client) == 16])
+
+    def hop_at(self, place: Place, box: str = "") -> Hop:
+        """The hop at a place, made if there is none; a real server's if it is said to be one's."""
+        found = self.hops.get(place)
+        if found is None:
+            found = self.hops[place] = Hop(*place)
+            self.everyone.append(found)
+        found.box = box or found.box
+        return found
+
+    def box_of(self, place: Place) -> str:
+        """The real server that a hop is of, empty if of none."""
+        found = self.hops.get(place)
+        return found.box if found else ""
