@@ -39,7 +39,8 @@ FIELDS = {
     "services": [field.name for field in dataclasses.fields(ServiceReport)],
     "servers": [
         "name", "service", "address", "weight", "effective_weight", "health", "active", "inactive", "persistent",
-        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "overloaded", "statistics", "rates",
+        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "overloaded", "statistics",
+        "rates",
     ],
     "connections": CONNECTION,
     "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved", "role"],
