@@ -80,6 +80,7 @@ static __always_inline bool unfinished(struct __sk_buff *skb, __u32 check_offset
 		return 0;
 	if (before == after)
 		return 1;
-	bpf_l4_csum_replace(skb, check_offset, htons(1), 0, sizeof(before));
+	/* Subtracting it again would make 0 of 0xffff. */
+	bpf_skb_store_bytes(skb, check_offset, &before, sizeof(before), 0);
 	return 0;
 }

@@ -18,10 +18,9 @@ static __always_inline bool is_tag(__be16 ethertype)
 
 static __always_inline void note_tag(struct frame *f, __be16 protocol, __u16 tci)
 {
-	if (!f->tags) {
+	if (!f->tags)
 		f->tci = tci;
-		f->tag_protocol = protocol;
-	}
+	f->tag_protocol[f->tags ? 1 : 0] = protocol;
 	f->tags++;
 	if (!(tci & TCI_VID))
 		return;

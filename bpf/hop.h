@@ -104,10 +104,8 @@ static __always_inline bool is_on_link(__u32 leg_id, const __u8 *address)
  */
 static __noinline __u32 neighbour_to_answer(const struct packet *p, const struct leg *leg)
 {
-	__u32 known = neighbour_hop(p->leg_id, source_of(p));
-
-	if (known || is_on_link(p->leg_id, source_of(p)))
-		return known;
+	if (is_on_link(p->leg_id, source_of(p)))
+		return neighbour_hop(p->leg_id, source_of(p));
 	return leg->gateway_hop;
 }
 

@@ -30,7 +30,8 @@ static __always_inline __u16 priority_of(const struct frame *f)
 /* Whether a frame has the tags of the leg it leaves through already: the same VLANs, and no priority tag. */
 static __always_inline bool has_tags_of(const struct frame *f, const struct leg *leg)
 {
-	return f->tags == tags_of(leg) && f->tag_protocol == leg->tags[0].protocol && f->vid[0] == leg->tags[0].vid &&
+	return f->tags == tags_of(leg) && f->tag_protocol[0] == leg->tags[0].protocol &&
+	       f->tag_protocol[1] == leg->tags[1].protocol && f->vid[0] == leg->tags[0].vid &&
 	       f->vid[1] == leg->tags[1].vid;
 }
 

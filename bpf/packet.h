@@ -14,9 +14,9 @@ struct frame {
 	__u16 vid[MAX_TAGS]; /* VLANs, the outer first; priority tags left out */
 	__u16 tci;	     /* of the outer tag */
 	__be16 ethertype;    /* behind the tags */
-	__be16 tag_protocol; /* of the outer tag */
-	__u8 stripped;	     /* 1: the driver took the outer tag out of the bytes */
-	__u8 tags;	     /* with that one, and with priority tags */
+	__be16 tag_protocol[MAX_TAGS];
+	__u8 stripped; /* 1: the driver took the outer tag out of the bytes */
+	__u8 tags;     /* with that one, and with priority tags */
 };
 
 /* What was decided about a packet without a connection; becomes its connection's. */

@@ -71,6 +71,8 @@ static __always_inline void look_at_checksum(struct __sk_buff *skb, struct too_b
 	__be16 seed = 0;
 
 	error->unfinished = 0;
+	if (p->fragment == FRAGMENT_LATER)
+		return;
 	if (p->ip_proto == IPPROTO_TCP)
 		check += __builtin_offsetof(struct tcphdr, check);
 	else if (p->ip_proto == IPPROTO_UDP)
