@@ -286,6 +286,8 @@ def _chances(service: PlannedService | None, finding: Finding) -> list[str]:
         return notes
     if finding.chosen_by == "scheduler" and service.choice is Choice.BY_LOAD_TWOS:
         notes.append("The scheduler twos draws two real servers by chance: the packet itself may get another one.")
+    if finding.chosen_by == "scheduler" and finding.ended and service.choice in FORMULAS:
+        notes.append("The connection that is over still counts in these numbers; for the packet itself it will not.")
     if finding.chosen_by == "rendezvous" and not finding.read.opening and not finding.read.error:
         notes.append("The packet opens no connection, so the scheduler is not asked.")
     if finding.chosen_by == "scheduler" and finding.local:
