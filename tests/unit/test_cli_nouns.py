@@ -13,6 +13,7 @@ from lasthop.__main__ import program
 from lasthop.api.fake import FakeOperations, ServedDirector
 from lasthop.api.location import socket_path
 from lasthop.api.sample import sample
+from lasthop.model.asymmetry import AsymmetricResponse, AsymmetryReport
 from lasthop.model.connection import EachWay
 from lasthop.model.connection_query import ConnectionPage
 
@@ -59,6 +60,7 @@ def test_status_gives_a_verdict_and_its_reasons(lasthop: Callable[..., Result]) 
         "  5 real servers in 2 services; without a MAC address: fw4 (gets no packets).",
         "  4 of at most 1000000 connections, 2 of them assured, over 3 hops.",
         "  Unexpected: loop 3 (lasthop counters explains).",
+        "  Asymmetric responses: 0.",
         "  Problem: real server 'fw4' (10.0.1.14) does not answer on leg 'firewalls'.",
     ]
 
@@ -69,7 +71,19 @@ def test_status_of_a_healthy_director_is_all_well(lasthop: Callable[..., Result]
     lines = lasthop("status").stdout.splitlines()
     assert lines[0] == "Director lb1: all well."
     assert lines[4] == "  5 real servers in 2 services, all with a MAC address."
-    assert lines[-1] == "  No unexpected counters."
+    assert lines[-2:] == ["  No unexpected counters.", "  Asymmetric responses: 0."]
+
+
+def test_status_tells_of_the_newest_asymmetric_response(
+    lasthop: Callable[..., Result], operations: FakeOperations
+) -> None:
+    newest = AsymmetricResponse("edge", "tcp", "203.0.113.80", 80, "10.9.0.2", 4242, "fw1", "fw2", 4.2)
+    older = replace(newest, came_from="fw3", ago_s=70.0)
+    asymmetric = AsymmetryReport(3, [newest, older])
+    operations.status_report = replace(operations.status_report, asymmetric=asymmetric)
+    told = "  Asymmetric responses: 3, last tcp 203.0.113.80:80 > 10.9.0.2:4242 from fw2, expected fw1, 4s ago."
+    assert told in lasthop("status").stdout.splitlines()
+    assert json.loads(lasthop("status", "--json").stdout)["asymmetric"] == asdict(asymmetric)
 
 
 def test_status_needs_attention_when_a_leg_is_not_up(

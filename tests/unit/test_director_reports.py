@@ -57,6 +57,7 @@ def test_the_status_of_a_healthy_director_has_no_problem() -> None:
         "hops": 3,
         "unexpected": {},
         "problems": [],
+        "asymmetric": {"count": 0, "samples": []},
         "notes": [],
     }
 
