@@ -217,7 +217,7 @@ class TestCapture:
         with pytest.raises(DirectorError, match="leg 'nowhere': there is none of that name; legs: outside, firewalls"):
             director.capture("nowhere", {"in"})
 
-    def test_detaching_ends_captures(self) -> None:
+    def test_a_director_that_detaches_ends_its_captures(self) -> None:
         async def run() -> None:
             director, _ = started()
             portions = director.capture("outside", {"in"}).portions()

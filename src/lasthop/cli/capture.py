@@ -31,7 +31,7 @@ STANDARD_OUTPUT = "-"
 @click.option("--direction", type=click.Choice(["in", "out", "both"]), default="both", show_default=True)
 @click.pass_obj
 def capture(client: Client, *, leg: str, file: str | None, count: int | None, direction: str) -> None:
-    r"""Show the frames of LEG as they come in and go out, each with its verdict and the reason.
+    """Show the frames of LEG as they come in and go out, each with its verdict and the reason.
 
     Ends after --count frames, or by Ctrl-C. tcpdump and Wireshark read what it writes; frames that native XDP forwards
     they would not see themselves:
@@ -39,7 +39,7 @@ def capture(client: Client, *, leg: str, file: str | None, count: int | None, di
     \b
         lasthop capture outside --write - | tcpdump -nr -
         lasthop capture firewalls --write firewalls.pcapng --count 1000
-    """
+    """  # noqa: D301 -- \b is click's mark of lines to be left as they are
     legs = [each for each in client.legs() if each["name"] == leg]
     reading = _Reading(count)
     with ExitStack() as stack:

@@ -50,7 +50,7 @@ _CANDIDATES = (
 def explain(
     client: Client, *, words: tuple[str, ...], pcap: Path | None, leg: str | None, frame: int | None, as_json: bool
 ) -> None:
-    r"""Say what would become of a packet, and why. Nothing is changed, nothing is sent.
+    """Say what would become of a packet, and why. Nothing is changed, nothing is sent.
 
     PACKET is in words, best in quotes:
 
@@ -76,7 +76,7 @@ def explain(
 
     Who nobody said sends is the last hop or the real server of the packet's connection; without one, the first real
     server on the leg.
-    """
+    """  # noqa: D301 -- \b is click's mark of lines to be left as they are
     if bool(words) == (pcap is not None):
         raise click.UsageError("give a PACKET in words, or --pcap FILE")
     if pcap is None and (leg is not None or frame is not None):
