@@ -45,9 +45,7 @@ def framed(vlan: Vlan | None, packet: Any, to: str = MAC, source: str = ROUTER, 
 
 
 def sent(rig: Rig, frame: bytes, leg_name: str = "outside") -> tuple[str, bytes, dict[str, int]]:
-    rig._counted()
-    verdict, after = rig.run(leg_name, frame, room=len(frame) + 8)
-    return verdict, after, rig._counted()
+    return rig.pass_frame(leg_name, frame)
 
 
 def seen(rig: Rig, vlan: Vlan | None, whole: bytes, *, touched: bool) -> bytes:
