@@ -48,7 +48,7 @@ def ip6(source: str = CLIENT6, destination: str = WWW6, extension: Any = None, *
 
 
 def chained(kinds: list[int], l4: Any, number: int | None = None, source: str = CLIENT6) -> Any:
-    """A packet with an extension header of each kind, eight bytes long, before `l4`, whose number is told or its own."""
+    """A packet with an extension header of each kind, eight bytes long, before `l4`, of a number told or its own."""
     last = bytes(IPv6() / l4)[6] if number is None else number
     chain = b"".join(bytes([following, 0, 1, 4, 0, 0, 0, 0]) for following in [*kinds[1:], last])
     return ip6(source, nh=[*kinds, last][0]) / (chain + bytes(l4))
