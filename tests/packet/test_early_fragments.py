@@ -11,10 +11,10 @@ from scapy.layers.inet import IP, TCP
 from lasthop.model.director import Settings
 from lasthop.model.rule import PortRange
 from lasthop.model.service import Related, VirtualAddress
-from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, error, udp
+from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, error, in_fragments, udp
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, rule, server, service, two_box
 from tests.packet.rig import forwarded
-from tests.packet.test_fragments import BODY, UDP_HEADER, big4, big6, by_rendezvous, each, in_fragments
+from tests.packet.test_fragments import BODY, UDP_HEADER, big4, big6, by_rendezvous, each
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan

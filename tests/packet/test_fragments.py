@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import GRE
 
@@ -14,7 +14,7 @@ from lasthop.dataplane import abi
 from lasthop.model.rule import PortRange
 from tests.oracles import pair_hash
 from tests.packet.entries import NS
-from tests.packet.frames import CLIENT, OPTIONS, WWW, sctp, udp
+from tests.packet.frames import CLIENT, OPTIONS, WWW, in_fragments, sctp, udp
 from tests.packet.frames6 import CLIENT6, WWW6, back, fragments6, ip6, sctp6, udp6
 from tests.packet.plans import (
     CORE_FW,
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 FW0, FW1, BACK = ("firewalls", FW[0]), ("firewalls", FW[1]), ("outside", ROUTER)
 BODY = bytes(range(256)) * 12
-
-
-def in_fragments(packet: Any, size: int = 1000) -> list[Any]:
-    made: list[Any] = fragment(packet, fragsize=size)  # type: ignore[no-untyped-call]
-    return made
 
 
 def big4(l4: Any, identifier: int = 7, **ip: Any) -> list[Any]:
