@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from scapy.layers.inet import IP, TCP
@@ -12,6 +12,7 @@ from lasthop.model.director import Settings
 from lasthop.model.rule import PortRange
 from lasthop.model.service import Related, VirtualAddress
 from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, error, in_fragments, udp
+from tests.packet.frames6 import WWW6
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, rule, server, service, two_box
 from tests.packet.rig import forwarded
 from tests.packet.test_fragments import BODY, UDP_HEADER, big4, big6, by_rendezvous, each
@@ -145,3 +146,21 @@ def test_an_early_fragment_to_a_real_servers_own_address_goes_to_it(rig: Rig) ->
     datagram = in_fragments(IP(src=CLIENT, dst=str(address), id=7) / UDP_HEADER / BODY)
     hops = [outcome.hop for outcome in each(rig, list(reversed(datagram)))]
     assert set(hops) == {("firewalls", FW[2])}
+
+
+def test_fragments_to_the_directors_own_address_are_the_kernels_in_any_order(rig: Rig) -> None:
+    local = frozenset({IPv4Network(f"{WWW}/32"), IPv6Network(f"{WWW6}/128")})
+    rig.publish(two_box(local=local))
+    for datagram in (big4(UDP_HEADER), big6(UDP_HEADER)):
+        assert each(rig, list(reversed(datagram))) == [rig.kernel("LOCAL")] * len(datagram)
+        assert each(rig, datagram) == [rig.kernel("LOCAL")] * len(datagram)
+    assert not rig.maps["fragments"].entries()
+
+
+def test_fragments_of_a_one_packet_service_follow_the_first_one_although_nothing_remembers_it(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "rr", one_packet=True))
+    for number in range(2):
+        outcomes = each(rig, big4(UDP_HEADER, number))
+        assert outcomes[0] == forwarded("OPENING", ("firewalls", FW[number]))
+        assert outcomes[1:] == [forwarded("FRAGMENT", ("firewalls", FW[number]))] * (len(outcomes) - 1)
+    assert not rig.connections()

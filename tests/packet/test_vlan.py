@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath
 from lasthop.model.vlan import Vlan, VlanProtocol
 from tests.packet.frames import CLIENT, OPTIONS, error, reply, tcp, udp
 from tests.packet.frames6 import CLIENT6, DESTINATION, HOP_BY_HOP, back, chained, error6, fragments6, tcp6, udp6
-from tests.packet.plans import FW, INTERFACES, ROUTER, leg, mac_of, two_box
+from tests.packet.plans import FW, INTERFACES, ROUTER, firewalls, leg, mac_of, two_box
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan
@@ -237,3 +239,31 @@ def test_a_tagged_frame_on_an_interface_without_tagged_legs_is_the_kernels(rig: 
     rig.publish(two_box())
     frame = bytes(Ether(dst=MAC, src=ROUTER) / tags.copy() / tcp())
     assert rig.send_frame("outside", frame) == rig.kernel("VLAN")
+
+
+def rst_of(rig: Rig, arrives: bytes) -> bytes:
+    """What leaves in answer to a frame, of whose clone the test run shows nothing."""
+    verdict, after = rig.run("outside", arrives)
+    assert (verdict, rig._counted()) == ("forwarded", {"FORWARDED_RESET": 1})
+    return after
+
+
+@pytest.mark.parametrize("entry", ["tc"], indirect=True)
+@pytest.mark.parametrize("outside", [NONE, ONE, TWO], ids=NAMES.get)
+@pytest.mark.parametrize("firewalls_on", [OTHER_ONE, OTHER_TWO], ids=NAMES.get)
+def test_a_rst_goes_back_with_the_tags_it_answers_and_on_with_those_of_the_way_on(
+    rig: Rig, outside: Vlan | None, firewalls_on: Vlan
+) -> None:
+    legs, dead = trunk(outside, firewalls_on).legs, replace(firewalls()[0], admin=Admin.DISABLED, usable=False)
+    rig.publish(two_box(firewalls(), "fo", on_death=OnDeath.RESET, legs=legs))
+    sent(rig, framed(outside, tcp()))
+    sent(rig, framed(outside, tcp(sport=2)))
+    rig.publish(two_box((dead, *firewalls()[1:]), "fo", on_death=OnDeath.RESET, legs=legs))
+    answer = rst_of(rig, framed(outside, tcp("A")))
+    assert answer[:12] == bytes.fromhex((ROUTER + MAC).replace(":", ""))
+    assert answer[12:-40] == framed(outside, tcp())[12:-40], "tags and type are those of the packet it answers"
+    assert Ether(answer)[TCP].flags == "R"
+    on = rst_of(rig, framed(firewalls_on, reply(tcp(sport=2), "A"), source=FW[0]))
+    wanted = seen(rig, outside, framed(outside, tcp(), to=ROUTER, source=MAC), touched=True)
+    assert on[:-40] == wanted[:-40]
+    assert Ether(on)[TCP].flags == "RA"
