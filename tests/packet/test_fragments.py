@@ -118,6 +118,24 @@ def test_fragments_of_a_known_connection_follow_it_in_any_order_once_the_first_w
     assert rig.only_connection().packets == (5, 0)
 
 
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        fragments6(ip6() / IPv6ExtHdrDestOpt(nh=50) / BODY, 1000, 7),
+        fragments6(ip6() / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(id=0, data=BODY), 1000, 7),
+    ],
+    ids=["esp", "echo of identifier 0"],
+)
+def test_behind_extension_headers_later_fragments_without_ports_count_for_their_connection_too(
+    rig: Rig, datagram: Any
+) -> None:
+    """A later fragment names the extension header that begins its datagram, not the protocol behind it."""
+    rig.publish(two_box(firewalls(), "fo"))
+    outcomes = each(rig, datagram)
+    assert outcomes == [forwarded("OPENING", FW0), *[forwarded("FRAGMENT", FW0)] * (len(datagram) - 1)]
+    assert rig.only_connection().packets == (len(datagram), 0)
+
+
 def answered4(l4: Any, **ip: Any) -> list[Any]:
     return in_fragments(IP(src=WWW, dst=CLIENT, id=9, **ip) / l4 / BODY)
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from scapy.layers.inet import TCP
+from scapy.layers.l2 import Ether
 
+from lasthop.model.director import Settings
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath
 from tests.packet.frames import tcp
 from tests.packet.frames6 import fragments6, ip6, tcp6
-from tests.packet.plans import FW, ROUTER, firewalls, two_box
+from tests.packet.plans import FW, ROUTER, firewalls, mac_of, two_box
 from tests.packet.rig import dropped, forwarded
 from tests.packet.test_fragments import BODY, big4
 
@@ -55,3 +57,22 @@ def test_with_sloppy_tcp_a_rebalanced_connection_leaves_after_a_later_fragment_t
     outcome, _ = rig.send_on("outside", tcp("A"), ROUTER)
     assert outcome.counted["FORWARDED_MIDSTREAM"] == 1
     assert outcome.hop != FW0
+
+
+@pytest.mark.parametrize("family", CONNECTIONS)
+def test_rebalancing_needs_no_sloppy_tcp_after_a_later_fragment_either(rig: Rig, family: str) -> None:
+    datagram = gone(rig, OnDeath.REBALANCE, family, settings=Settings(sloppy_tcp=False))
+    rig.send_on("outside", datagram[1], ROUTER)
+    outcome, _ = rig.send_on("outside", tcp("A") if family == "ipv4" else tcp6("A"), ROUTER)
+    assert "FORWARDED_MIDSTREAM" in outcome.counted, outcome
+    assert outcome.hop != FW0
+
+
+@pytest.mark.parametrize("entry", ["tc"], indirect=True)
+@pytest.mark.parametrize("family", CONNECTIONS)
+def test_a_later_fragment_is_not_answered_by_a_rst_made_of_its_data(rig: Rig, family: str) -> None:
+    """It has no TCP header: the bytes in that place are the sender's."""
+    later = gone(rig, OnDeath.RESET, family)[1]
+    frame = Ether(dst=mac_of("outside"), src=ROUTER) / later
+    verdict, _ = rig.run("outside", bytes(frame))
+    assert (verdict, rig._counted()) == ("dropped", {"DROP_DEAD": 1})

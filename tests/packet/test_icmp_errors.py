@@ -19,6 +19,7 @@ from tests.packet.frames import (
     WWW,
     echo,
     error,
+    in_fragments,
     reply,
     sctp,
     tcp,
@@ -233,3 +234,13 @@ def test_error_with_options_of_its_own_and_quoted_ones_as_many_as_fit(rig: Rig) 
     about[IP].options = [IPOption(full)]
     assert len(bytes(about)) == 60 + 8 + 60 + 8
     assert rig.send("firewalls", about, FW[0]) == forwarded("RELATED", BACK)
+
+
+def test_the_fragments_of_an_error_meet_where_its_connection_goes(rig: Rig) -> None:
+    """An error that quotes more than fits: what its first fragment finds, the later ones follow."""
+    rig.publish(two_box(firewalls(), "fo"))
+    rig.send("outside", udp(), ROUTER)
+    about = IP(src="10.9.9.9", dst=WWW, id=3) / ICMP(type=UNREACHABLE, code=1) / bytes(reply(udp()) / bytes(1500))
+    first, *later = in_fragments(about)
+    assert rig.send("outside", first, ROUTER) == forwarded("RELATED", FW0)
+    assert [rig.send("outside", each, ROUTER).hop for each in later] == [FW0] * len(later)

@@ -173,3 +173,11 @@ def test_a_strict_director_takes_up_what_has_no_beginning(rig: Rig) -> None:
     rig.publish(two_box(settings=Settings(sloppy_tcp=False, sloppy_sctp=False)))
     assert rig.send("outside", of(50), ROUTER) == forwarded("OPENING", FW0)
     assert rig.send("outside", gre(7), ROUTER).counted == {"FORWARDED_OPENING": 1}
+
+
+def test_an_error_that_quotes_eight_bytes_of_gre_with_a_checksum_goes_where_its_connection_goes(rig: Rig) -> None:
+    """The key is behind the checksum, beyond what RFC 792 has an error quote."""
+    rig.publish(two_box())
+    packet = gre(5, checksum=True)
+    rig.send("outside", packet, ROUTER)
+    assert rig.send("firewalls", error(packet, WWW, quoted_bytes=8), FW[0]).verdict == "forwarded"
