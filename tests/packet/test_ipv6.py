@@ -20,7 +20,6 @@ from scapy.layers.inet6 import (
     PadN,
 )
 
-from lasthop.model.rule import PortRange
 from lasthop.model.service import VirtualAddress
 from tests.oracles import pair_hash, sh
 from tests.packet.frames import tcp
@@ -281,33 +280,6 @@ def test_rules_tell_prefixes_and_families_apart(rig: Rig) -> None:
     assert rig.send("outside", udp6("2001:db8:c:2::1"), ROUTER) == rig.kernel("NO_RULE")
     rig.publish(two_box(rules=(rule(1, source=IPv6Network("::/0")),)))
     assert rig.send("outside", udp6("2001:db8:e::1"), ROUTER).verdict == "forwarded"
-
-
-@pytest.mark.parametrize(
-    ("conditions", "taken"),
-    [
-        ({"dscp": 46}, True),
-        ({"dscp": 47}, False),
-        ({"protocol": 6}, True),
-        ({"protocol": 17}, False),
-        ({"destination_ports": PortRange(80, 80)}, True),
-        ({"destination_ports": PortRange(81, 81)}, False),
-        ({"source_ports": PortRange(40000, 40000)}, True),
-        ({"source_ports": PortRange(0, 39999)}, False),
-        ({"destination": IPv6Network("2001:db8:f::/48")}, True),
-        ({"destination": IPv6Network("2001:db8:e::/48")}, False),
-        ({"destination": IPv6Network(f"{WWW6}/127")}, True),
-        ({"source_real_server": "router"}, True),
-        ({"source_real_server": "fw0"}, False),
-        ({"family": 4}, False),
-    ],
-    ids=str,
-)
-def test_every_condition_of_a_rule_is_asked_of_ipv6(rig: Rig, conditions: dict[str, Any], taken: bool) -> None:
-    plan = two_box()
-    rig.publish(replace(plan, rules=(rule(1, **conditions),)))
-    marked = ip6(tc=46 << 2 | 1, fl=0xFFFFF) / TCP(sport=40000, dport=80, flags="S")
-    assert rig.send("outside", marked, ROUTER) == (forwarded("OPENING", FW0) if taken else rig.kernel("NO_RULE"))
 
 
 @pytest.mark.parametrize("scheduler", ["sh", "dh", "rendezvous", "mh"])

@@ -7,6 +7,7 @@ of tc only the bytes are held here, and whole frames by tests/contract/test_data
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,15 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from lasthop.dataplane import libbpf
+from lasthop.errors import DataPlaneError
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath
 from lasthop.model.vlan import Vlan, VlanProtocol
 from tests.packet.frames import CLIENT, OPTIONS, error, reply, tcp, udp
 from tests.packet.frames6 import CLIENT6, DESTINATION, HOP_BY_HOP, back, chained, error6, fragments6, tcp6, udp6
 from tests.packet.plans import FW, INTERFACES, ROUTER, firewalls, leg, mac_of, two_box
+from tests.packet.rig import REACHED
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan
@@ -31,6 +35,9 @@ TAGGINGS = [NONE, ONE, TWO, OTHER_ONE, OTHER_TWO]
 MAC = mac_of("outside")
 NAMES = {None: "untagged", ONE: "100", TWO: "200.7", OTHER_ONE: "101", OTHER_TWO: "200.8"}
 PRIORITY = 5
+XDP_DROP = 1
+#: Of the 256 bytes before a frame, what XDP metadata may take; the kernel needs the other 40 (struct xdp_frame).
+MOST_BEFORE_A_FRAME = 216
 
 
 def trunk(outside: Vlan | None, firewalls: Vlan | None) -> Plan:
@@ -267,3 +274,20 @@ def test_a_rst_goes_back_with_the_tags_it_answers_and_on_with_those_of_the_way_o
     wanted = seen(rig, outside, framed(outside, tcp(), to=ROUTER, source=MAC), touched=True)
     assert on[:-40] == wanted[:-40]
     assert Ether(on)[TCP].flags == "RA"
+
+
+@pytest.mark.parametrize("entry", ["xdp"], indirect=True)
+def test_a_frame_without_room_for_its_tags_is_dropped_and_counted(rig: Rig) -> None:
+    """As behind a driver, or another program, that has filled the room before the frame with what it knows of it."""
+    rig.publish(trunk(NONE, TWO))
+    frame = framed(NONE, tcp())
+    whole = bytes(MOST_BEFORE_A_FRAME) + frame
+    context = struct.pack("<IIIIII", MOST_BEFORE_A_FRAME, len(whole), 0, INTERFACES["outside"], 0, 0)
+    try:
+        verdict, after, _ = libbpf.test_run(rig.loaded.programs["lh_xdp"], whole, context, room=len(whole) + 8)
+    except DataPlaneError as error:
+        pytest.skip(f"needs a kernel that takes {MOST_BEFORE_A_FRAME} bytes of metadata before a frame: {error}")
+    counted = rig._counted()
+    REACHED.update(counted)
+    assert (verdict, counted) == (XDP_DROP, {"DROP_TAG": 1})
+    assert after == whole, "what is not forwarded is not touched"
