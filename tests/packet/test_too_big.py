@@ -103,3 +103,12 @@ def test_a_packet_too_short_to_be_quoted_is_dropped_and_counted(rig: Rig) -> Non
     packet[IP].flags = "DF"
     assert rig.send("outside", packet, ROUTER) == dropped("TOO_BIG")
     assert not rig.connections()
+
+
+@pytest.mark.parametrize("size", [1050, 1231])
+def test_ipv6_is_answered_whole_where_it_is_shorter_than_a_quote_may_be(rig: Rig, size: int) -> None:
+    """On a leg with less than the 1280 bytes that IPv6 asks of a link: what it does not carry is told all the same."""
+    rig.publish(two_box(mtu=1000))
+    packet = tcp6(bytes(size - 60))
+    made = rig.answer("outside", packet, ROUTER, "TOO_BIG")
+    assert bytes(made[IPv6])[48:] == bytes(packet)
