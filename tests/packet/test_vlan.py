@@ -1,8 +1,7 @@
 """VLAN tags: they tell which leg a frame is on, and it leaves with those of the leg it leaves through.
 
 In a socket buffer the outer tag is beside the bytes once the kernel has written it, where BPF_PROG_TEST_RUN does not
-show it:
-of tc only the bytes are held here, and whole frames by tests/contract/test_dataplane_legs.py through live interfaces.
+show it: of tc only the bytes are held here, whole frames by tests/contract/test_live_tags.py through live interfaces.
 """
 
 from __future__ import annotations
