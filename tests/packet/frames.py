@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.sctp import (
     SCTP,
     SCTPChunkAbort,
@@ -90,3 +90,9 @@ def error(packet: Any, sender: str, kind: int = UNREACHABLE, code: int = 1, quot
     raw = bytes(packet)
     quoted = raw[: (raw[0] & 15) * 4 + quoted_bytes]
     return IP(src=sender, dst=packet[IP].src, ttl=64) / ICMP(type=kind, code=code) / quoted
+
+
+def in_fragments(packet: Any, size: int = 1000) -> list[Any]:
+    """A packet's fragments of `size` bytes behind the IP header each."""
+    made: list[Any] = fragment(packet, fragsize=size)  # type: ignore[no-untyped-call]
+    return made

@@ -30,18 +30,28 @@ ERRORS6: dict[str, Any] = {
     "time exceeded": ICMPv6TimeExceeded(),
     "parameter problem": ICMPv6ParamProblem(),
 }
-#: One of each kind that is walked over.
+#: One of each kind that is walked over and that scapy knows.
 EXTENSIONS: dict[str, Any] = {
     "hop-by-hop": IPv6ExtHdrHopByHop(),
     "destination options": IPv6ExtHdrDestOpt(),
     "routing": IPv6ExtHdrRouting(addresses=["2001:db8::1"]),
     "atomic fragment": IPv6ExtHdrFragment(id=9),
 }
+#: Numbers of extension headers, RFC 8200, 6275, 7401, 5533, and of what ends a chain of them.
+HOP_BY_HOP, ROUTING, DESTINATION, MOBILITY, HIP, SHIM6 = 0, 43, 60, 135, 139, 140
+ESP, AH, NO_NEXT_HEADER = 50, 51, 59
 
 
 def ip6(source: str = CLIENT6, destination: str = WWW6, extension: Any = None, **fields: Any) -> Any:
     header = IPv6(src=source, dst=destination, hlim=61, **fields)
     return header if extension is None else header / extension.copy()
+
+
+def chained(kinds: list[int], l4: Any, number: int | None = None, source: str = CLIENT6) -> Any:
+    """A packet with an extension header of each kind, eight bytes long, before `l4`, of a number told or its own."""
+    last = bytes(IPv6() / l4)[6] if number is None else number
+    chain = b"".join(bytes([following, 0, 1, 4, 0, 0, 0, 0]) for following in [*kinds[1:], last])
+    return ip6(source, nh=[*kinds, last][0]) / (chain + bytes(l4))
 
 
 def tcp6(flags: str = "S", source: str = CLIENT6, sport: int = 40000, *, extension: Any = None, dport: int = 80) -> Any:

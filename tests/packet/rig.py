@@ -39,6 +39,8 @@ _VERDICTS = {
     "tc": {7: "forwarded", 0xFFFFFFFF: "kernel", 2: "dropped"},
     "xdp": {4: "forwarded", 2: "kernel", 1: "dropped"},
 }
+#: What VLAN tags begin with: 802.1Q, 802.1ad.
+_TAGS = (b"\x81\x00", b"\x88\xa8")
 _ARRAYS = (
     "live", "rulesets", "rules", "services", "servers", "listed", "fallbacks", "service_loads", "server_loads", "legs",
     "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
@@ -181,19 +183,25 @@ class Rig(Entries):
         return outcome
 
     def send_frame(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0)) -> Outcome:
-        """Send a whole frame. Checks here what holds for every frame, whatever becomes of it."""
-        SENT.append((self.entry, leg, frame))
-        verdict, after = self.run(leg, frame, gso=gso)
-        counted = self._counted()
-        REACHED.update(counted)
+        """Send a whole frame that is to leave with the tags it came with: those of two legs that have none."""
+        verdict, after, counted = self.pass_frame(leg, frame, gso=gso)
         assert len(after) == len(frame), "no byte is added or cut"
         assert after[12:] == frame[12:], "only the two MAC addresses may change"
-        assert [n for name, n in counted.items() if not name.startswith("EVENT")] == [1], "one exit, counted once"
         if verdict != "forwarded":
-            assert after == frame, "what is not forwarded is not touched"
             return Outcome(verdict, None, counted)
         out = {mac_of(name): name for name in INTERFACES}[after[6:12].hex(":")]
         return Outcome(verdict, (out, after[:6].hex(":")), counted)
+
+    def pass_frame(self, leg: str, frame: bytes, *, gso: tuple[int, int] = (0, 0)) -> tuple[str, bytes, dict[str, int]]:
+        """Send a whole frame, whose tags may change. Checks here what holds for every frame, whatever becomes of it."""
+        SENT.append((self.entry, leg, frame))
+        verdict, after = self.run(leg, frame, gso=gso, room=len(frame) + 8)
+        counted = self._counted()
+        REACHED.update(counted)
+        assert behind_tags(after) == behind_tags(frame), "nothing behind the MAC addresses and the tags may change"
+        assert [n for name, n in counted.items() if not name.startswith("EVENT")] == [1], "one exit, counted once"
+        assert verdict == "forwarded" or after == frame, "what is not forwarded is not touched"
+        return verdict, after, counted
 
     def answer(self, leg: str, packet: Any, source: str, reason: str, *, gso: tuple[int, int] = (0, 0)) -> Ether:
         """The frame that is sent instead of a packet: XDP leaves the making of it to tc."""
@@ -259,6 +267,14 @@ class Rig(Entries):
         before, self._totals = self._totals, self._read_totals()
         moved = self._totals - before
         return {REASONS[i]: int(moved[i]) for i in np.flatnonzero(moved)}
+
+
+def behind_tags(frame: bytes) -> bytes:
+    """The bytes of a frame from the type on that is no VLAN tag's."""
+    start = 12
+    while frame[start : start + 2] in _TAGS:
+        start += 4
+    return frame[start:]
 
 
 def _memory_of(table: Any) -> mmap.mmap:

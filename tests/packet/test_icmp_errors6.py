@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scapy.layers.inet import UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6, IPv6ExtHdrFragment
 
 from tests.packet.frames6 import (
+    AH,
     CLIENT6,
+    DESTINATION,
     ERRORS6,
+    ESP,
     EXTENSIONS,
+    HIP,
+    HOP_BY_HOP,
+    MOBILITY,
+    NO_NEXT_HEADER,
+    ROUTING,
+    SHIM6,
     WWW6,
     back,
+    chained,
     echo6,
     error6,
     fragments6,
@@ -21,7 +32,7 @@ from tests.packet.frames6 import (
     tcp6,
     udp6,
 )
-from tests.packet.plans import FW, ROUTER, STRANGER, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -113,3 +124,58 @@ def test_an_atomic_fragment_that_is_quoted_is_an_ordinary_packet(rig: Rig) -> No
     rig.send("outside", udp6(), ROUTER)
     quoted = udp6(extension=IPv6ExtHdrFragment(id=3))
     assert rig.send("firewalls", error6(quoted, WWW6), FW[0]) == forwarded("RELATED", BACK)
+
+
+def test_an_error_about_an_unknown_connection_takes_the_rendezvous_choice_and_is_not_remembered(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "fo"))
+    wanted = rig.send("outside", tcp6("A"), ROUTER).hop
+    assert wanted is not None
+    rig.forget()
+    about = error6(back(tcp6(), "A"), "2001:db8:1::1", "too big")
+    assert rig.send("outside", about, STRANGER) == forwarded("STRAY", wanted)
+    assert (rig.connections(), rig.hop_id(("outside", STRANGER))) == ([], 0)
+
+
+def test_an_error_about_a_fragment_of_a_response_goes_to_the_firewall(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", udp6(), ROUTER)
+    answer = fragments6(back(udp6()) / bytes(2000), 1000, 9)
+    rig.send("firewalls", answer[0], FW[0])
+    for fragment in answer:
+        assert rig.send("outside", error6(fragment, CLIENT6, "too big", 60), ROUTER) == forwarded("RELATED", FW0)
+
+
+@pytest.mark.parametrize("number", [ESP, AH, 47, 4, NO_NEXT_HEADER])
+@pytest.mark.parametrize("kinds", [[], [DESTINATION], [HOP_BY_HOP, ROUTING]], ids=["alone", "behind one", "two"])
+def test_an_error_about_any_protocol_goes_where_its_connection_goes(rig: Rig, number: int, kinds: list[int]) -> None:
+    rig.publish(two_box())
+    request = chained(kinds, bytes(24), number)
+    rig.send("outside", request, ROUTER)
+    before = rig.entries[rig.only_connection().slot].tobytes()
+    assert rig.send("firewalls", error6(request, "2001:db8:2::1"), FW[0]) == forwarded("RELATED", BACK)
+    answer = IPv6(src=WWW6, dst=CLIENT6, nh=number) / bytes(24)
+    assert rig.send("outside", error6(answer, "2001:db8:2::1"), ROUTER) == forwarded("RELATED", FW0)
+    assert rig.entries[rig.only_connection().slot].tobytes() == before
+
+
+@pytest.mark.parametrize("kind", [MOBILITY, HIP, SHIM6])
+def test_every_quoted_extension_header_is_walked_over(rig: Rig, kind: int) -> None:
+    rig.publish(two_box())
+    rig.send("outside", udp6(), ROUTER)
+    quoted = chained([kind], UDP(sport=40000, dport=80))
+    assert rig.send("firewalls", error6(quoted, WWW6), FW[0]) == forwarded("RELATED", BACK)
+
+
+def test_quoted_headers_beyond_the_bounds_are_of_protocol_0(rig: Rig) -> None:
+    """The packet they quote was one too: the error finds its connection."""
+    rig.publish(two_box())
+    request = chained([DESTINATION] * 9, UDP(sport=40000, dport=80))
+    assert rig.send("outside", request, ROUTER) == forwarded("OPENING", FW0)
+    assert rig.only_connection().protocol == "0"
+    assert rig.send("firewalls", error6(request, WWW6), FW[0]) == forwarded("RELATED", BACK)
+
+
+def test_an_error_from_a_link_local_address_crosses_no_router(rig: Rig) -> None:
+    rig.publish(two_box())
+    rig.send("outside", udp6(), ROUTER)
+    assert rig.send("firewalls", error6(udp6(), "fe80::1"), FW[0]) == rig.kernel("MARTIAN")

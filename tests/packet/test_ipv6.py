@@ -7,32 +7,45 @@ from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scapy.layers.inet import TCP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import (
     ICMPv6MLReport2,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
+    ICMPv6Unknown,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrHopByHop,
     PadN,
 )
 
+from lasthop.model.service import VirtualAddress
 from tests.oracles import pair_hash, sh
+from tests.packet.frames import tcp
 from tests.packet.frames6 import (
+    AH,
     CLIENT6,
+    DESTINATION,
+    ESP,
     EXTENSIONS,
+    HIP,
+    HOP_BY_HOP,
+    MOBILITY,
+    NO_NEXT_HEADER,
     OTHER_CLIENT6,
+    ROUTING,
+    SHIM6,
     WWW6,
     back,
+    chained,
     echo6,
     ip6,
     sctp6,
     tcp6,
     udp6,
 )
-from tests.packet.plans import FW, ROUTER, firewalls, rule, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, rule, server, service, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -58,6 +71,49 @@ def test_extension_headers_are_walked_to_the_ports(rig: Rig, extension: Any) -> 
     assert rig.send("outside", tcp6(extension=extension), ROUTER) == forwarded("OPENING", FW0)
     assert rig.send("outside", tcp6("A"), ROUTER) == forwarded("REQUEST", FW0)
     assert rig.only_connection().source == (CLIENT6, 40000)
+
+
+@pytest.mark.parametrize("kind", [HOP_BY_HOP, ROUTING, DESTINATION, MOBILITY, HIP, SHIM6])
+def test_every_kind_that_another_header_follows_is_walked_over(rig: Rig, kind: int) -> None:
+    rig.publish(two_box())
+    assert rig.send("outside", chained([kind], UDP(sport=40000, dport=80)), ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", udp6(), ROUTER) == forwarded("REQUEST", FW0)
+    assert rig.send("firewalls", back(udp6()), FW[0]) == forwarded("RESPONSE", BACK)
+
+
+def test_a_chain_of_several_kinds_is_walked_to_its_end(rig: Rig) -> None:
+    rig.publish(two_box())
+    kinds = [HOP_BY_HOP, DESTINATION, ROUTING, DESTINATION, MOBILITY, HIP, SHIM6, DESTINATION]
+    syn = TCP(sport=40000, dport=80, flags="S")
+    assert rig.send("outside", chained(kinds, syn), ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", tcp6("A"), ROUTER) == forwarded("REQUEST", FW0)
+
+
+@pytest.mark.parametrize("kinds", [[], [DESTINATION], [HOP_BY_HOP, DESTINATION]], ids=["alone", "behind one", "two"])
+@pytest.mark.parametrize("number", [ESP, AH, NO_NEXT_HEADER])
+def test_the_walk_ends_at_what_hides_or_ends_the_chain(rig: Rig, number: int, kinds: list[int]) -> None:
+    """Whatever is behind it is no port, also where it looks like one."""
+    rig.publish(two_box(firewalls(), "rr"))
+    for sport in (1, 2):
+        seeming = bytes(UDP(sport=sport, dport=80) / bytes(20))
+        assert rig.send("outside", chained(kinds, seeming, number), ROUTER).hop == FW0
+    connection = rig.only_connection()
+    assert (connection.source, connection.state, connection.packets) == ((CLIENT6, 0), "OTHER", (2, 0))
+    answer = IPv6(src=WWW6, dst=CLIENT6, nh=number) / bytes(20)
+    assert rig.send("firewalls", answer, FW[0]) == forwarded("RESPONSE", BACK)
+
+
+def test_a_chain_that_ends_with_nothing_at_all_is_a_packet_like_any(rig: Rig) -> None:
+    rig.publish(two_box())
+    assert rig.send("outside", ip6(nh=NO_NEXT_HEADER), ROUTER) == forwarded("OPENING", FW0)
+
+
+def test_a_jumbogram_is_not_understood_and_the_kernels(rig: Rig) -> None:
+    """RFC 2675: the length is in an option, and 0 in the header."""
+    rig.publish(two_box())
+    option = bytes([17, 0, 0xC2, 4]) + (70000).to_bytes(4, "big")
+    packet = bytes(ip6(nh=HOP_BY_HOP, plen=0)) + option + bytes(UDP(sport=40000, dport=80)) + bytes(100)
+    assert rig.send("outside", packet, ROUTER) == rig.kernel("TRUNCATED")
 
 
 def stacked(count: int, length: int = 8) -> Any:
@@ -139,6 +195,71 @@ def test_what_belongs_to_the_link_is_the_kernels(rig: Rig, message: Any) -> None
     hopping = ip6(extension=IPv6ExtHdrHopByHop()) / message
     assert rig.send("outside", hopping, ROUTER) == rig.kernel("NEIGHBOUR")
     assert not rig.connections()
+
+
+def is_of_link(kind: int) -> bool:
+    return 130 <= kind <= 137 or 141 <= kind <= 143 or 148 <= kind <= 153
+
+
+def test_of_all_informational_messages_only_echo_is_balanced(rig: Rig) -> None:
+    rig.publish(two_box())
+    for kind in [0, *range(130, 256)]:
+        outcome = rig.send("outside", ip6() / ICMPv6Unknown(type=kind, msgbody=bytes(40)), ROUTER)
+        assert outcome == rig.kernel("NEIGHBOUR" if is_of_link(kind) else "PROTOCOL"), kind
+    assert not rig.connections()
+
+
+def test_an_echo_reply_opens_nothing(rig: Rig) -> None:
+    rig.publish(two_box())
+    assert rig.send("firewalls", back(echo6()), FW[0]) == forwarded("MIDSTREAM", BACK)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_the_lower_address_is_told_by_whichever_word_differs_first(rig: Rig, place: int) -> None:
+    """Both directions have one key, also where a later word is the other way round."""
+    rig.publish(two_box())
+    words = [0x20010DB8, 5, 5, 5]
+    higher = [word + (1 if i == place else -1 if i > place else 0) for i, word in enumerate(words)]
+    one, other = (IPv6Address(b"".join(word.to_bytes(4, "big") for word in each)) for each in (words, higher))
+    for port, (source, destination) in enumerate([(one, other), (other, one)], 1):
+        packet = ip6(str(source), str(destination)) / UDP(sport=port, dport=port)
+        hop = rig.send("outside", packet, ROUTER).hop
+        assert hop is not None
+        assert rig.send("firewalls", back(packet), hop[1]) == forwarded("RESPONSE", BACK)
+    assert {each.source[0] for each in rig.connections()} == {str(one), str(other)}
+
+
+def by_address6(port: int, servers: int = 2, **changes: Any) -> Any:
+    taken = VirtualAddress("tcp", IPv6Address(WWW6), port)
+    made = service(0, firewalls(servers), "rr", label=str(taken), virtual_address=taken, zone="edge")
+    return replace(made, **changes)
+
+
+def test_a_service_by_an_ipv6_address_takes_its_port_before_what_is_the_directors_own(rig: Rig) -> None:
+    router = service(2, (server("router", "outside", ROUTER),))
+    plan = two_box(rules=(rule(2, leg="firewalls"),), services=(by_address6(80), router))
+    rig.publish(replace(plan, local=frozenset({IPv6Network(f"{WWW6}/128")})))
+    for port, expected in ((1, 0), (2, 1), (3, 0)):
+        outcome = rig.send("outside", tcp6(sport=port), ROUTER)
+        assert outcome == forwarded("OPENING", ("firewalls", FW[expected]))
+    assert rig.send("firewalls", back(tcp6(sport=1)), FW[0]) == forwarded("RESPONSE", BACK)
+    assert rig.send("outside", tcp6(sport=4, dport=81), ROUTER) == rig.kernel("LOCAL")
+    assert rig.send("outside", udp6(), ROUTER) == rig.kernel("LOCAL")
+
+
+def test_a_real_server_that_carries_both_families_has_one_load(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(2), "lc"))
+    assert rig.send("outside", tcp6(), ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", tcp(), ROUTER) == forwarded("OPENING", ("firewalls", FW[1])), "fw0 has one already"
+    assert [rig.load_of(f"fw{i}")[:2] for i in range(2)] == [(1, 0), (1, 0)]
+
+
+def test_a_last_hop_is_followed_and_learned_as_with_ipv4(rig: Rig) -> None:
+    rig.publish(two_box())
+    assert rig.send("outside", tcp6(), STRANGER) == forwarded("OPENING", FW0, EVENT_HOP_LEARNED=1)
+    assert rig.send("firewalls", back(tcp6()), FW[0]) == forwarded("RESPONSE", ("outside", STRANGER))
+    assert rig.send("outside", tcp6("A"), ROUTER) == forwarded("REQUEST", FW0, EVENT_LAST_HOP_MOVED=1)
+    assert rig.send("firewalls", back(tcp6(), "A"), FW[0]) == forwarded("RESPONSE", BACK)
 
 
 def test_ipv6_clients_are_bound_by_their_own_prefix(rig: Rig) -> None:

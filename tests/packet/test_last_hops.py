@@ -7,11 +7,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scapy.layers.inet import IP
 
 from lasthop.model.leg import ReplyTo
-from tests.packet.frames import CLIENT, WWW, error, reply, sctp, tcp, udp
-from tests.packet.frames6 import back, tcp6
-from tests.packet.plans import FW, ROUTER, STRANGER, leg, two_box
+from tests.packet.frames import CLIENT, WWW, echo, error, in_fragments, reply, sctp, tcp, udp
+from tests.packet.frames6 import CLIENT6, back, error6, fragments6, tcp6, udp6
+from tests.packet.plans import FW, ROUTER, STRANGER, leg, mac_of, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -147,3 +148,95 @@ def test_a_response_in_the_middle_of_nothing_is_a_connection_the_other_way_round
     rig.publish(two_box())
     assert rig.send("firewalls", reply(tcp()), FW[0]).counted == {"FORWARDED_MIDSTREAM": 1}
     assert rig.only_connection().source[0] == WWW
+
+
+@pytest.mark.parametrize(
+    ("to", "source"),
+    [
+        ("ff:ff:ff:ff:ff:ff", STRANGER),
+        ("01:00:5e:00:00:12", STRANGER),
+        (mac_of("outside"), mac_of("outside")),
+        (mac_of("outside"), "01:00:5e:00:00:12"),
+        (STRANGER, PHYSICAL),
+    ],
+    ids=["broadcast", "multicast", "from itself", "from a group", "to another"],
+)
+def test_nothing_is_learned_from_frames_that_are_not_for_the_director(rig: Rig, to: str, source: str) -> None:
+    rig.publish(two_box())
+    rig.send("outside", tcp(), ROUTER)
+    assert rig.send("outside", tcp("A"), source, to=to).verdict == "kernel"
+    assert rig.only_connection().last_hop == ("outside", ROUTER)
+    assert rig.hop_id(("outside", source)) == 0
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_nothing_is_learned_from_later_fragments(rig: Rig, family: int) -> None:
+    rig.publish(two_box())
+    whole = udp(id=7) / bytes(2000) if family == 4 else udp6() / bytes(2000)
+    first, later, *_ = in_fragments(whole, 1000) if family == 4 else fragments6(whole, 1000, 7)
+    rig.send("outside", first, ROUTER)
+    assert rig.send("outside", later, STRANGER) == forwarded("FRAGMENT", FW0)
+    assert rig.only_connection().last_hop == ("outside", ROUTER)
+    assert rig.hop_id(("outside", STRANGER)) == 0
+
+
+@pytest.mark.parametrize("packet", [error6(back(tcp6()), CLIENT6), error6(back(tcp6()), CLIENT6, "too big")], ids=str)
+def test_nothing_is_learned_from_an_icmpv6_error(rig: Rig, packet: Any) -> None:
+    rig.publish(two_box())
+    rig.send("outside", tcp6(), ROUTER)
+    assert rig.send("outside", packet, STRANGER) == forwarded("RELATED", FW0)
+    assert rig.hop_id(("outside", STRANGER)) == 0
+
+
+def test_a_leg_that_is_strict_and_replies_to_the_neighbour_needs_no_known_sender(rig: Rig) -> None:
+    """Whoever sent it, the gateway is known, and so is a host on the link."""
+    rig.publish(neighbourly(strict=True))
+    assert rig.send("outside", tcp(), STRANGER) == forwarded("OPENING", FW0)
+    assert rig.only_connection().last_hop == ("outside", VIRTUAL)
+    rig.forget()
+    assert rig.send("outside", tcp(source=str(HOST)), STRANGER).counted == {"FORWARDED_OPENING": 1}
+    assert rig.only_connection().last_hop == ("outside", HOST_MAC)
+    rig.forget()
+    unknown = rig.send("outside", tcp(source="192.0.2.200"), STRANGER)
+    assert unknown.counted == {"FORWARDED_UNTRACKED": 1, "EVENT_HOP_DENIED": 1}
+
+
+def test_while_a_strict_leg_knows_no_gateway_strangers_have_no_entry(rig: Rig) -> None:
+    rig.publish(replace(neighbourly(strict=True), neighbours=()))
+    assert rig.send("outside", tcp(), PHYSICAL).counted == {"FORWARDED_UNTRACKED": 1, "EVENT_HOP_DENIED": 1}
+    assert rig.hop_id(("outside", PHYSICAL)) == 0
+
+
+def test_the_second_gateway_is_answered_while_the_first_is_not_known(rig: Rig) -> None:
+    plan = neighbourly((GATEWAY, SECOND_GATEWAY))
+    rig.publish(replace(plan, neighbours=(("outside", SECOND_VIRTUAL, SECOND_GATEWAY),)))
+    rig.send("outside", tcp(), PHYSICAL)
+    assert rig.only_connection().last_hop == ("outside", SECOND_VIRTUAL)
+    rig.publish(plan)
+    assert rig.send("outside", tcp(sport=2), PHYSICAL).verdict == "forwarded"
+    (newer,) = [each for each in rig.connections() if each.source[1] == 2]
+    assert newer.last_hop == ("outside", VIRTUAL)
+
+
+def test_a_real_server_on_a_leg_that_replies_to_the_neighbour_is_answered_itself(rig: Rig) -> None:
+    rig.publish(neighbourly())
+    rig.send("outside", tcp(), ROUTER)
+    assert rig.only_connection().last_hop == ("outside", ROUTER)
+
+
+def test_a_connection_opened_through_a_physical_mac_stays_with_the_gateway_whichever_router_sends(rig: Rig) -> None:
+    """HSRP fails over: the other router sends from its own MAC, and the virtual one has moved to it."""
+    rig.publish(neighbourly())
+    rig.send("outside", udp(), PHYSICAL)
+    for source in (OTHER_PHYSICAL, PHYSICAL, VIRTUAL, OTHER_PHYSICAL):
+        assert rig.send("outside", udp(), source) == forwarded("REQUEST", FW0)
+    assert rig.send("firewalls", reply(udp()), FW[0]) == forwarded("RESPONSE", ("outside", VIRTUAL))
+
+
+@pytest.mark.parametrize("packet", [echo(), sctp(), tcp6(), IP(src=CLIENT, dst=WWW, proto=50) / bytes(24)], ids=str)
+def test_the_last_hop_follows_requests_of_every_protocol(rig: Rig, packet: Any) -> None:
+    rig.publish(two_box())
+    rig.send("outside", packet, ROUTER)
+    moved = rig.send("outside", packet, STRANGER)
+    assert moved == forwarded("REQUEST", FW0, EVENT_LAST_HOP_MOVED=1, EVENT_HOP_LEARNED=1)
+    assert rig.only_connection().last_hop == ("outside", STRANGER)

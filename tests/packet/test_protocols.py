@@ -9,9 +9,10 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE
 
+from lasthop.model.director import Settings
 from tests.packet.frames import CLIENT, WWW, error
 from tests.packet.frames6 import CLIENT6, WWW6
-from tests.packet.plans import FW, ROUTER, firewalls, rule, timeouts, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, rule, timeouts, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -120,3 +121,64 @@ def test_a_connection_without_states_is_forgotten_by_its_own_time_out(rig: Rig) 
     assert rig.send("outside", of(50), ROUTER) == forwarded("REQUEST", FW0)
     rig.age(61)
     assert rig.send_over("outside", of(50), ROUTER).counted == {"FORWARDED_OPENING": 1, "EVENT_EXPIRED": 1}
+
+
+@pytest.mark.parametrize("number", [4, 41, 47, 50, 51, 89, 33, 136, 253], ids=str)
+def test_a_protocol_without_ports_is_one_connection_in_ipv6_too(rig: Rig, number: int) -> None:
+    rig.publish(two_box(firewalls(), "rr"))
+    request = IPv6(src=CLIENT6, dst=WWW6, nh=number) / bytes(24)
+    assert rig.send("outside", request, ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", request, STRANGER) == forwarded(
+        "REQUEST", FW0, EVENT_LAST_HOP_MOVED=1, EVENT_HOP_LEARNED=1
+    )
+    answer = IPv6(src=WWW6, dst=CLIENT6, nh=number) / bytes(24)
+    assert rig.send("firewalls", answer, FW[0]) == forwarded("RESPONSE", ("outside", STRANGER))
+    connection = rig.only_connection()
+    assert (connection.state, connection.source, connection.packets) == ("OTHER", (CLIENT6, 0), (2, 1))
+
+
+def test_gre_keys_tell_tunnels_apart_in_ipv6_too(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "rr"))
+
+    def tunnel(key: int, source: str = CLIENT6, destination: str = WWW6) -> Any:
+        return IPv6(src=source, dst=destination) / GRE(key_present=1, key=key) / bytes(20)
+
+    assert rig.send("outside", tunnel(0x10002), ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", tunnel(0x20001), ROUTER) == forwarded("OPENING", FW1)
+    assert rig.send("firewalls", tunnel(0x20001, WWW6, CLIENT6), FW[1]) == forwarded("RESPONSE", BACK)
+
+
+@pytest.mark.parametrize("number", [17, 50, 47, 89], ids=str)
+def test_no_protocol_is_scheduled_to_a_multicast_or_broadcast_address(rig: Rig, number: int) -> None:
+    rig.publish(two_box())
+    for destination, reason in (("224.0.0.5", "MULTICAST"), ("255.255.255.255", "MARTIAN")):
+        packet = IP(src=CLIENT, dst=destination, proto=number) / bytes(24)
+        assert rig.send("outside", packet, ROUTER) == rig.kernel(reason)
+    assert rig.send("outside", of(number), ROUTER, to="ff:ff:ff:ff:ff:ff") == rig.kernel("MULTICAST")
+
+
+@pytest.mark.parametrize("asks", [8, 13, 15, 17])
+def test_icmp_queries_are_told_apart_by_their_identifier_alone(rig: Rig, asks: int) -> None:
+    """Of one identifier, every kind of query is one connection."""
+    rig.publish(two_box(firewalls(), "rr"))
+    hops = [
+        rig.send("outside", IP(src=CLIENT, dst=WWW) / ICMP(type=asks, id=number) / bytes(12), ROUTER).hop
+        for number in (1, 2, 1, 65535, 0)
+    ]
+    assert hops == [FW0, FW1, FW0, ("firewalls", FW[2]), ("firewalls", FW[3])]
+
+
+def test_a_strict_director_takes_up_what_has_no_beginning(rig: Rig) -> None:
+    """sloppy_tcp is of TCP alone: nothing tells the middle of a tunnel from its beginning."""
+    rig.publish(two_box(settings=Settings(sloppy_tcp=False, sloppy_sctp=False)))
+    assert rig.send("outside", of(50), ROUTER) == forwarded("OPENING", FW0)
+    assert rig.send("outside", gre(7), ROUTER).counted == {"FORWARDED_OPENING": 1}
+
+
+@pytest.mark.xfail(strict=True, reason="parse_gre() wants twelve bytes where there is a checksum")
+def test_an_error_that_quotes_eight_bytes_of_gre_with_a_checksum_goes_where_its_connection_goes(rig: Rig) -> None:
+    """The key is behind the checksum, beyond what RFC 792 has an error quote."""
+    rig.publish(two_box())
+    packet = gre(5, checksum=True)
+    rig.send("outside", packet, ROUTER)
+    assert rig.send("firewalls", error(packet, WWW, quoted_bytes=8), FW[0]).verdict == "forwarded"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scapy.layers.inet import TCP
+from scapy.layers.inet6 import IPv6
+
 from lasthop.model.service import Related
-from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, echo, reply, tcp, udp
-from tests.packet.frames6 import tcp6
+from tests.packet.frames import CLIENT, OTHER_CLIENT, WWW, echo, error, reply, tcp, udp
+from tests.packet.frames6 import CLIENT6, WWW6, tcp6
 from tests.packet.plans import (
     FW,
     INNER_ROUTER,
@@ -15,6 +18,7 @@ from tests.packet.plans import (
     core_firewalls,
     firewalls,
     leg,
+    one_box,
     plan,
     rule,
     server,
@@ -132,3 +136,65 @@ def test_responses_and_packets_from_the_middle_make_no_difference(rig: Rig) -> N
     assert rig.send("firewalls", reply(tcp()), FW[0]) == forwarded("RESPONSE", ("outside", ROUTER))
     outcome = rig.send("outside", tcp("A", sport=9), ROUTER)
     assert "EVENT_RELATED" not in outcome.counted, "mid-stream goes by rendezvous, which is the same on both directors"
+
+
+def test_the_zones_of_one_director_relate_their_own_connections_alone(rig: Rig) -> None:
+    """One box sees every connection on either side of the firewalls; each side has its own hops."""
+    drawn = one_box()
+    both = tuple(replace(each, related=Related.ADDRESS_PAIR) for each in drawn.services)
+    rig.publish(replace(drawn, services=both))
+    assert rig.send("outside", tcp(dport=21), ROUTER) == forwarded("OPENING", FW0)
+    back_again = tcp(source=WWW, sport=20, destination=CLIENT, dport=50000)
+    assert rig.send("servers", back_again, INNER_ROUTER).counted == {"FORWARDED_OPENING": 1}
+    rig.forget()
+    assert rig.send("inside", tcp(dport=21), CORE) == forwarded("OPENING", ("servers", INNER_ROUTER))
+    assert rig.send("servers", back_again, INNER_ROUTER) == forwarded("OPENING", ("inside", CORE), EVENT_RELATED=1)
+
+
+def test_active_ftp_of_an_ipv6_pair_goes_back_through_its_firewall(rig: Rig) -> None:
+    rig.publish(inner())
+    assert rig.send("inside", tcp6(dport=21), CORE) == forwarded("OPENING", ("servers", INNER_ROUTER))
+    data = IPv6(src=WWW6, dst=CLIENT6) / TCP(sport=20, dport=50000, flags="S")
+    assert rig.send("servers", data, INNER_ROUTER) == forwarded("OPENING", ("inside", CORE), EVENT_RELATED=1)
+
+
+def test_who_shares_one_address_of_a_pair_is_not_related(rig: Rig) -> None:
+    rig.publish(outer())
+    rig.send("outside", tcp(), ROUTER)
+    assert rig.send("outside", tcp(destination="203.0.113.81"), ROUTER) == forwarded("OPENING", FW1)
+    assert rig.send("outside", tcp(source=OTHER_CLIENT), ROUTER).counted == {"FORWARDED_OPENING": 1}
+
+
+def test_the_data_of_a_control_connection_that_moved_follow_it(rig: Rig) -> None:
+    rig.publish(outer())
+    rig.send("outside", tcp(dport=21), ROUTER)
+    rig.change(rig.only_connection(), forward_hop=rig.hop_id(FW1))
+    assert rig.send("outside", tcp(sport=2), ROUTER) == forwarded("OPENING", FW1, EVENT_RELATED=1)
+
+
+def test_a_service_that_has_not_that_firewall_schedules(rig: Rig) -> None:
+    """Related connections are of the service's own real servers."""
+    few = service(3, firewalls(4)[2:], "rr", related=Related.ADDRESS_PAIR)
+    drawn = outer()
+    rules = (rule(3, leg="outside", protocol=17), *drawn.rules)
+    rig.publish(replace(drawn, rules=rules, services=(*drawn.services, few)))
+    assert rig.send("outside", tcp(), ROUTER) == forwarded("OPENING", FW0)
+    outcome = rig.send("outside", udp(), ROUTER)
+    assert (outcome.hop, outcome.counted) == (("firewalls", FW[2]), {"FORWARDED_OPENING": 1})
+
+
+def test_a_reused_port_is_related_to_the_older_connections_of_its_pair(rig: Rig) -> None:
+    rig.publish(outer())
+    rig.send("outside", tcp(dport=21), ROUTER)
+    rig.send("outside", tcp(sport=2), ROUTER)
+    rig.set_state(next(each for each in rig.connections() if each.source[1] == 2), "TIME_WAIT", "REPLIED")
+    outcome = rig.send_over("outside", tcp(sport=2), ROUTER)
+    assert outcome == forwarded("OPENING", FW0, EVENT_REUSED=1, EVENT_RELATED=1)
+
+
+def test_icmp_errors_and_what_leaves_no_entry_are_no_control_connection(rig: Rig) -> None:
+    rig.publish(outer())
+    rig.send("outside", error(reply(tcp()), CLIENT), ROUTER)
+    rig.send("outside", tcp("R"), ROUTER)
+    assert not rig.maps["pairs"].entries()
+    assert rig.send("outside", tcp(), ROUTER).counted == {"FORWARDED_OPENING": 1}

@@ -11,6 +11,7 @@ from scapy.packet import Raw
 
 from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, tcp, udp
 from tests.packet.plans import FW, ROUTER, mac_of, two_box
+from tests.packet.rig import dropped
 
 if TYPE_CHECKING:
     from tests.packet.rig import Rig
@@ -92,3 +93,23 @@ def test_what_may_be_fragmented_and_what_is_an_error_itself_is_the_kernels(rig: 
     about = error(reply(udp()), "198.51.100.254") / Raw(bytes(600))
     about[IP].flags = "DF"
     assert rig.send("outside", about, ROUTER) == rig.kernel("TOO_BIG")
+
+
+@pytest.mark.parametrize("entry", ["tc"], indirect=True)
+def test_a_packet_too_short_to_be_quoted_is_dropped_and_counted(rig: Rig) -> None:
+    """An error quotes 68 bytes at least, which every link carries whole (RFC 791): no interface has a smaller MTU."""
+    rig.publish(two_box(mtu=60))
+    packet = tcp() / Raw(bytes(24))
+    packet[IP].flags = "DF"
+    assert rig.send("outside", packet, ROUTER) == dropped("TOO_BIG")
+    assert not rig.connections()
+
+
+@pytest.mark.parametrize("size", [1050, 1231])
+@pytest.mark.xfail(strict=True, reason="write_too_big_v6() quotes 1232 bytes always")
+def test_ipv6_is_answered_whole_where_it_is_shorter_than_a_quote_may_be(rig: Rig, size: int) -> None:
+    """On a leg with less than the 1280 bytes that IPv6 asks of a link: what it does not carry is told all the same."""
+    rig.publish(two_box(mtu=1000))
+    packet = tcp6(bytes(size - 60))
+    made = rig.answer("outside", packet, ROUTER, "TOO_BIG")
+    assert bytes(made[IPv6])[48:] == bytes(packet)

@@ -1,21 +1,28 @@
 """VLAN tags: they tell which leg a frame is on, and it leaves with those of the leg it leaves through.
 
 In a socket buffer the outer tag is beside the bytes once the kernel has written it, where BPF_PROG_TEST_RUN does not
-show it:
-of tc only the bytes are held here, and whole frames by tests/contract/test_dataplane_legs.py through live interfaces.
+show it: of tc only the bytes are held here, whole frames by tests/contract/test_live_tags.py through live interfaces.
 """
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
+from lasthop.dataplane import libbpf
+from lasthop.errors import DataPlaneError
+from lasthop.model.real_server import Admin
+from lasthop.model.service import OnDeath
 from lasthop.model.vlan import Vlan, VlanProtocol
-from tests.packet.frames import error, reply, tcp, udp
-from tests.packet.frames6 import tcp6
-from tests.packet.plans import FW, INTERFACES, ROUTER, leg, mac_of, two_box
+from tests.packet.frames import CLIENT, OPTIONS, error, reply, tcp, udp
+from tests.packet.frames6 import CLIENT6, DESTINATION, HOP_BY_HOP, back, chained, error6, fragments6, tcp6, udp6
+from tests.packet.plans import FW, INTERFACES, ROUTER, firewalls, leg, mac_of, two_box
+from tests.packet.rig import REACHED
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan
@@ -27,6 +34,9 @@ TAGGINGS = [NONE, ONE, TWO, OTHER_ONE, OTHER_TWO]
 MAC = mac_of("outside")
 NAMES = {None: "untagged", ONE: "100", TWO: "200.7", OTHER_ONE: "101", OTHER_TWO: "200.8"}
 PRIORITY = 5
+XDP_DROP = 1
+#: Of the 256 bytes before a frame, what XDP metadata may take; the kernel needs the other 40 (struct xdp_frame).
+MOST_BEFORE_A_FRAME = 216
 
 
 def trunk(outside: Vlan | None, firewalls: Vlan | None) -> Plan:
@@ -45,9 +55,7 @@ def framed(vlan: Vlan | None, packet: Any, to: str = MAC, source: str = ROUTER, 
 
 
 def sent(rig: Rig, frame: bytes, leg_name: str = "outside") -> tuple[str, bytes, dict[str, int]]:
-    rig._counted()
-    verdict, after = rig.run(leg_name, frame, room=len(frame) + 8)
-    return verdict, after, rig._counted()
+    return rig.pass_frame(leg_name, frame)
 
 
 def seen(rig: Rig, vlan: Vlan | None, whole: bytes, *, touched: bool) -> bytes:
@@ -144,3 +152,141 @@ def test_the_macs_that_are_a_legs_own_are_not_its_siblings(rig: Rig) -> None:
     rig.publish(two_box(legs=(mine, plan.legs[1])))
     assert sent(rig, framed(ONE, tcp(), to=virtual))[0] == "forwarded"
     assert sent(rig, framed(TWO, tcp(), to=virtual, source=FW[0]))[0] == "kernel"
+
+
+@pytest.mark.parametrize("outside", TAGGINGS, ids=NAMES.get)
+@pytest.mark.parametrize("firewalls", [NONE, ONE, TWO], ids=NAMES.get)
+def test_every_pair_of_taggings_carries_fragments_errors_and_extension_headers(
+    rig: Rig, outside: Vlan | None, firewalls: Vlan | None
+) -> None:
+    """What is read behind the tags is read at its place, whatever it is."""
+    rig.publish(trunk(outside, firewalls))
+    first, later, *_ = fragments6(udp6(sport=9) / bytes(2000), 1000, 7)
+    chain = chained([HOP_BY_HOP, DESTINATION], UDP(sport=40000, dport=80))
+    ways = [
+        (first, "OPENING"),
+        (later, "FRAGMENT"),
+        (chain, "OPENING"),
+        (error6(back(udp6()), CLIENT6, "too big"), "RELATED"),
+        (udp(options=[OPTIONS]), "OPENING"),
+        (error(reply(udp(), "A"), CLIENT), "RELATED"),
+    ]
+    hops = set()
+    for packet, reason in ways:
+        verdict, after, counted = sent(rig, framed(outside, packet))
+        assert (verdict, counted) == ("forwarded", {f"FORWARDED_{reason}": 1}), packet.summary()
+        hops.add(after[:6])
+        leaves_by = mac_of("firewalls") if outside == firewalls else MAC
+        wanted = framed(firewalls, packet, to=after[:6].hex(":"), source=leaves_by)
+        assert after == seen(rig, firewalls, wanted, touched=outside != firewalls)
+    assert hops <= {bytes.fromhex(mac.replace(":", "")) for mac in FW}
+
+
+#: Tags that all count as VLAN 100 alone, and as none.
+WITH_PRIORITY_TAGS = {
+    "priority before": Dot1Q(vlan=0, prio=PRIORITY) / Dot1Q(vlan=100),
+    "priority behind": Dot1Q(vlan=100, prio=PRIORITY) / Dot1Q(vlan=0),
+}
+
+
+@pytest.mark.parametrize("tags", WITH_PRIORITY_TAGS.values(), ids=WITH_PRIORITY_TAGS)
+@pytest.mark.parametrize("firewalls", [NONE, TWO, OTHER_ONE], ids=NAMES.get)
+def test_a_priority_tag_beside_a_vlan_counts_as_none(rig: Rig, tags: Any, firewalls: Vlan | None) -> None:
+    rig.publish(trunk(ONE, firewalls))
+    frame = bytes(Ether(dst=MAC, src=ROUTER) / tags.copy() / tcp())
+    verdict, after, counted = sent(rig, frame)
+    assert (verdict, counted) == ("forwarded", {"FORWARDED_OPENING": 1})
+    wanted = framed(firewalls, tcp(), to=FW[0], source=MAC, priority=PRIORITY)
+    assert after == seen(rig, firewalls, wanted, touched=True)
+
+
+def test_two_priority_tags_count_as_none(rig: Rig) -> None:
+    rig.publish(two_box())
+    frame = bytes(Ether(dst=MAC, src=ROUTER) / Dot1AD(vlan=0) / Dot1Q(vlan=0) / tcp())
+    verdict, after, _ = sent(rig, frame)
+    assert (verdict, after) == ("forwarded", framed(None, tcp(), to=FW[0], source=mac_of("firewalls")))
+
+
+@pytest.mark.parametrize("entry", ["xdp"], indirect=True)
+@pytest.mark.parametrize("arriving", [ONE, TWO], ids=NAMES.get)
+@pytest.mark.parametrize("leaving", [OTHER_ONE, OTHER_TWO], ids=NAMES.get)
+@pytest.mark.parametrize("priority", [0, 1, 7])
+def test_every_priority_goes_from_outer_tag_to_outer_tag(rig: Rig, arriving: Any, leaving: Any, priority: int) -> None:
+    rig.publish(trunk(arriving, leaving))
+    _, after, _ = sent(rig, framed(arriving, tcp(), priority=priority))
+    assert after == framed(leaving, tcp(), to=FW[0], source=MAC, priority=priority)
+
+
+@pytest.mark.parametrize("vlan", [ONE, TWO], ids=NAMES.get)
+def test_priorities_of_a_frame_that_keeps_its_vlans_stay_on_every_tag(rig: Rig, vlan: Vlan) -> None:
+    rig.publish(trunk(vlan, vlan))
+    frame = Ether(framed(vlan, tcp(), priority=PRIORITY))
+    if vlan is TWO:
+        frame[Dot1Q].prio = 3
+    _, after, _ = sent(rig, bytes(frame))
+    assert after[12:] == bytes(frame)[12:]
+
+
+def test_connections_of_one_zone_are_the_same_on_any_of_its_vlans(rig: Rig) -> None:
+    """The last hop follows to another VLAN, and the response leaves with that one's tags."""
+    plan = trunk(ONE, OTHER_ONE)
+    both = replace(plan.legs[0], name="inside", vlan=OTHER_TWO)
+    rig.publish(two_box(legs=(*plan.legs, both)))
+    sent(rig, framed(ONE, udp()))
+    _, _, counted = sent(rig, framed(OTHER_TWO, udp()))
+    assert counted == {"FORWARDED_REQUEST": 1, "EVENT_LAST_HOP_MOVED": 1, "EVENT_HOP_LEARNED": 1}
+    _, after, counted = sent(rig, framed(OTHER_ONE, reply(udp()), source=FW[0]))
+    assert counted == {"FORWARDED_RESPONSE": 1}
+    assert after == seen(rig, OTHER_TWO, framed(OTHER_TWO, reply(udp()), to=ROUTER, source=MAC), touched=True)
+
+
+@pytest.mark.parametrize("tags", [Dot1Q(vlan=100), Dot1AD(vlan=200) / Dot1Q(vlan=7)], ids=["one", "two"])
+def test_a_tagged_frame_on_an_interface_without_tagged_legs_is_the_kernels(rig: Rig, tags: Any) -> None:
+    rig.publish(two_box())
+    frame = bytes(Ether(dst=MAC, src=ROUTER) / tags.copy() / tcp())
+    assert rig.send_frame("outside", frame) == rig.kernel("VLAN")
+
+
+def rst_of(rig: Rig, arrives: bytes) -> bytes:
+    """What leaves in answer to a frame, of whose clone the test run shows nothing."""
+    verdict, after = rig.run("outside", arrives)
+    assert (verdict, rig._counted()) == ("forwarded", {"FORWARDED_RESET": 1})
+    return after
+
+
+@pytest.mark.parametrize("entry", ["tc"], indirect=True)
+@pytest.mark.parametrize("outside", [NONE, ONE, TWO], ids=NAMES.get)
+@pytest.mark.parametrize("firewalls_on", [OTHER_ONE, OTHER_TWO], ids=NAMES.get)
+def test_a_rst_goes_back_with_the_tags_it_answers_and_on_with_those_of_the_way_on(
+    rig: Rig, outside: Vlan | None, firewalls_on: Vlan
+) -> None:
+    legs, dead = trunk(outside, firewalls_on).legs, replace(firewalls()[0], admin=Admin.DISABLED, usable=False)
+    rig.publish(two_box(firewalls(), "fo", on_death=OnDeath.RESET, legs=legs))
+    sent(rig, framed(outside, tcp()))
+    sent(rig, framed(outside, tcp(sport=2)))
+    rig.publish(two_box((dead, *firewalls()[1:]), "fo", on_death=OnDeath.RESET, legs=legs))
+    answer = rst_of(rig, framed(outside, tcp("A")))
+    assert answer[:12] == bytes.fromhex((ROUTER + MAC).replace(":", ""))
+    assert answer[12:-40] == framed(outside, tcp())[12:-40], "tags and type are those of the packet it answers"
+    assert Ether(answer)[TCP].flags == "R"
+    on = rst_of(rig, framed(firewalls_on, reply(tcp(sport=2), "A"), source=FW[0]))
+    wanted = seen(rig, outside, framed(outside, tcp(), to=ROUTER, source=MAC), touched=True)
+    assert on[:-40] == wanted[:-40]
+    assert Ether(on)[TCP].flags == "RA"
+
+
+@pytest.mark.parametrize("entry", ["xdp"], indirect=True)
+def test_a_frame_without_room_for_its_tags_is_dropped_and_counted(rig: Rig) -> None:
+    """As behind a driver, or another program, that has filled the room before the frame with what it knows of it."""
+    rig.publish(trunk(NONE, TWO))
+    frame = framed(NONE, tcp())
+    whole = bytes(MOST_BEFORE_A_FRAME) + frame
+    context = struct.pack("<IIIIII", MOST_BEFORE_A_FRAME, len(whole), 0, INTERFACES["outside"], 0, 0)
+    try:
+        verdict, after, _ = libbpf.test_run(rig.loaded.programs["lh_xdp"], whole, context, room=len(whole) + 8)
+    except DataPlaneError as error:
+        pytest.skip(f"needs a kernel that takes {MOST_BEFORE_A_FRAME} bytes of metadata before a frame: {error}")
+    counted = rig._counted()
+    REACHED.update(counted)
+    assert (verdict, counted) == (XDP_DROP, {"DROP_TAG": 1})
+    assert after == whole, "what is not forwarded is not touched"
