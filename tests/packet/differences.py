@@ -14,6 +14,5 @@ AS_BUILT = {
     "denied takes a turn": "A connection that a strict leg denies is scheduled all the same, then sent by rendezvous.",
     "beyond the payload": "An IPv6 extension header that begins beyond the payload length and says it ends beyond "
     "512 bytes is no truncated packet, but one of protocol 0.",
-    "same tags stay": "Where a frame has the tags of the leg it leaves through, the inner one keeps its priority too.",
     "oldest pair only": "When the oldest connection of two addresses ends, none is related to those that are left.",
 }

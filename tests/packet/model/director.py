@@ -29,7 +29,7 @@ class Model(Memory):
         try:
             reason, hop = passage.take()
             leg = self.legs[hop.leg]
-            sent: bytes | None = frame.sent(raw, passage.link, leg, hop, self.as_built)
+            sent: bytes | None = frame.sent(raw, passage.link, leg, hop)
             place: Place | None = hop.place
         except Exit as leaves:
             reason, place, sent = leaves.reason, None, None

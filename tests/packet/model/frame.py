@@ -54,10 +54,8 @@ def require_ours(leg: Leg, link: Link) -> None:
         raise Exit("KERNEL_OWN_SOURCE")
 
 
-def sent(frame: bytes, link: Link, leg: Leg, hop: Hop, as_built: frozenset[str]) -> bytes:
+def sent(frame: bytes, link: Link, leg: Leg, hop: Hop) -> bytes:
     """The frame as it leaves: other MAC addresses, the leg's tags, the outer one with its priority if it had one."""
-    if "same tags stay" in as_built and tuple((protocol, tag & _VLAN) for protocol, tag in link.tags) == leg.tags:
-        return hop.mac + leg.mac + frame[12:]
     tags = b""
     for number, (protocol, vlan) in enumerate(leg.tags):
         priority = link.tags[0][1] & _PRIORITY if link.tags and number == 0 else 0

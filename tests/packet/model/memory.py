@@ -109,6 +109,11 @@ class Memory:
             for each in self.table.values()
         )
 
+    def children(self) -> Counter[tuple[str, Address]]:
+        """How many live connections every template has bound."""
+        bound = (each for each in self.table.values() if "PERSISTENT" in each.flags)
+        return Counter(self.client_key(each.service, each.source[0]) for each in bound)
+
     def client_key(self, label: str, client: Address) -> tuple[str, Address]:
         """What tells the clients of a persistent service apart."""
         return label, masked(client, self.services[label].prefixes[len(client) == 16])
