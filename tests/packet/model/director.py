@@ -163,6 +163,7 @@ class Passage:
         hop = self._way(server.hop)
         back = last_hop.place_for(self.model, self.leg, self.link.source, self.packet.source)
         if self.packet.reset:
+            fragment.note_first(self.model, self._datagram, hop, self.key, ("", server.name))
             return "FORWARDED_STRAY", hop
         reason = "FORWARDED_OPENING" if self.packet.opening else "FORWARDED_MIDSTREAM"
         return reason, self._remember("", server.name, hop, back)
