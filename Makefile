@@ -18,6 +18,7 @@ PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 # Debian's names. libbpf comes with iproute2; the rest is what the lab's boxes, the tests and the bench run.
 PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-linux procps
 BENCH_PACKAGES := iperf3 wrk
+KERNEL_PACKAGES := qemu-system-x86 kmod cpio
 
 # Empty when dpkg has all of $(1), else the missing ones.
 missing = $(shell for name in $(1); do \
@@ -27,10 +28,11 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test soak check bench lab-shell docs clean objects root packages bench-packages bpffs
+.PHONY: help demo test soak check bench lab-shell docs clean objects root packages bench-packages kernel-packages \
+	bpffs
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  ARGS="..." hands options on: sudo make demo ARGS="--one-box"; sudo make test ARGS="-k symmetry"'
 
 demo: root packages $(VENV)/installed bpffs objects ## (root) the sandwich at work: real traffic through four firewalls
@@ -41,6 +43,9 @@ test: root packages $(VENV)/installed bpffs objects ## (root) all tests
 
 soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
 	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
+
+test-kernels: root packages kernel-packages $(VENV)/installed objects ## (root) tests under Debian's own Linux 6.1, in a virtual machine
+	@$(BIN)/python -m tests.kernels.run --packages '$(PACKAGES)' $(ARGS)
 
 # Each tool runs, whatever the others said; one line per tool, and the messages of those that object.
 define CHECKS
@@ -84,6 +89,9 @@ packages:
 
 bench-packages:
 	$(call install,$(call missing,$(BENCH_PACKAGES)))
+
+kernel-packages:
+	$(call install,$(call missing,$(KERNEL_PACKAGES)))
 
 define install
 $(if $(1),@command -v apt-get >/dev/null || { echo 'install with your package manager: $(strip $(1))' >&2; exit 1; }

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lasthop.api.location import is_live
 from lasthop.dataplane import attach
 from lasthop.lab.namespace import environment
-from lasthop.lab.waiting import wait_until
+from lasthop.lab.waiting import patience, wait_until
 from tests.contract.dataplane_worlds import WWW, datagram
 from tests.contract.network_worlds import enter
 
@@ -116,7 +116,7 @@ class Machine:
         """Run a command here; `before` is put in front of it, such as setpriv; `given` is its standard input."""
         return subprocess.run(
             [*self._entering, *before, *command], capture_output=True, text=True, check=False, env=environment(),
-            timeout=PATIENCE_S, input=given,
+            timeout=patience(PATIENCE_S), input=given,
         )  # fmt: skip
 
     def lasthop(self, *arguments: str, before: Sequence[str] = (), given: str = "") -> subprocess.CompletedProcess[str]:
@@ -160,7 +160,7 @@ class Machine:
     def end(self, process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
         """End a director; returns its exit code."""
         process.send_signal(number)
-        return process.wait(PATIENCE_S)
+        return process.wait(patience(PATIENCE_S))
 
     def end_all(self) -> None:
         """End the directors that still run."""
@@ -214,7 +214,7 @@ class Machine:
         with self.inside():
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
             wire.bind(("far-eth1", 0x0800))
-        wire.settimeout(PATIENCE_S)
+        wire.settimeout(patience(PATIENCE_S))
         return wire
 
     @property

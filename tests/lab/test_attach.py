@@ -29,6 +29,7 @@ from lasthop.policy.compile import compile_plan
 from lasthop.policy.surroundings import Surroundings
 from tests.contract.dataplane_worlds import CLIENT, FIREWALLS, NO_XDP, OUTSIDE, KernelWorld, connections, refused
 from tests.lab.machines import PATIENCE_S, Machine
+from tests.lab.tcx import HAS_TCX, HOLDER, needs_tcx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,13 +108,14 @@ def links(world: KernelWorld) -> set[str]:
 def test_links_are_pinned_by_the_number_of_their_interface(world: KernelWorld, mode: Mode, kind: str) -> None:
     world.dataplane.publish(plan(world, mode))
     interfaces = {world.links[name].ifindex for name in (OUTSIDE, FIREWALLS)}
-    pinned = {f"{how}-{ifindex}" for how in ("tcx", kind) if how for ifindex in interfaces}
+    pinned = {f"{how}-{ifindex}" for how in ("tcx" if HAS_TCX else "", kind) if how for ifindex in interfaces}
     assert links(world) - {"lh_xmit", "lh_xdp_err"} == pinned
     world.dataplane.close()
-    expected = {"tcx": ["lh_tc"]} | ({"xdp": ["lh_xdp"]} if kind else {})
+    expected = {HOLDER: ["lh_tc"]} | ({"xdp": ["lh_xdp"]} if kind else {})
     assert on(OUTSIDE) == on(FIREWALLS) == expected
 
 
+@needs_tcx
 def test_a_restart_swaps_the_program_under_the_link_that_is_there(world: KernelWorld) -> None:
     world.dataplane.publish(plan(world))
     before = attach._tcx_programs(socket.if_nametoindex(OUTSIDE))
@@ -231,10 +233,11 @@ def test_an_xdp_program_of_somebody_else_is_an_error_with_its_remedy(world: Kern
 def test_an_xdp_program_of_somebody_else_does_not_disturb_a_leg_of_mode_tc(world: KernelWorld) -> None:
     with foreign_link(_XDP, _XDP_PASS, OUTSIDE):
         world.dataplane.publish(plan(world))
-        assert on(OUTSIDE, {"tcx": ["lh_tc"], "xdp": ["foreign"]}) == {"tcx": ["lh_tc"], "xdp": ["foreign"]}
+        assert on(OUTSIDE, {HOLDER: ["lh_tc"], "xdp": ["foreign"]}) == {HOLDER: ["lh_tc"], "xdp": ["foreign"]}
         world.arrive()
 
 
+@needs_tcx
 def test_a_tcx_program_of_somebody_else_keeps_working_beside_ours(world: KernelWorld) -> None:
     with foreign_link(_SCHED_CLS, _TC_ACT_UNSPEC, OUTSIDE):
         world.dataplane.publish(plan(world))
@@ -296,7 +299,7 @@ def test_an_interface_that_is_made_again_is_attached_again(world: KernelWorld) -
     world.cable(FIREWALLS)
     world.links[FIREWALLS] = world.link(FIREWALLS)
     world.dataplane.publish(plan(world))
-    assert on(FIREWALLS, {"tcx": ["lh_tc"]}) == {"tcx": ["lh_tc"]}
+    assert on(FIREWALLS, {HOLDER: ["lh_tc"]}) == {HOLDER: ["lh_tc"]}
     assert {each.forward_hop.mac for each in connections(world)} == {FW1_MAC}
     world.arrive((CLIENT[0], 2))
 
@@ -306,7 +309,7 @@ def test_a_leg_whose_interface_is_gone_can_be_dropped(world: KernelWorld) -> Non
     world.netlink.link("del", index=world.index(OUTSIDE))
     world.dataplane.publish(plan(world, outside="spare0"))
     assert [each.leg for each in world.dataplane.attachments()] == ["outside", "firewalls"]
-    assert on("spare0", {"tcx": ["lh_tc"]}) == {"tcx": ["lh_tc"]}
+    assert on("spare0", {HOLDER: ["lh_tc"]}) == {HOLDER: ["lh_tc"]}
 
 
 def test_a_director_whose_network_namespace_is_gone_can_start_in_another() -> None:

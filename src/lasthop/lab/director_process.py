@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lasthop.api.client import Client
 from lasthop.errors import LabError, LasthopError
 from lasthop.lab.namespace import run_inside, start_inside
-from lasthop.lab.waiting import wait_until
+from lasthop.lab.waiting import patience, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class DirectorProcess:
         if self.running:
             self._process.send_signal(number)
         try:
-            return self._process.wait(timeout)
+            return self._process.wait(patience(timeout))
         except subprocess.TimeoutExpired as error:
             raise LabError(
                 f"director {self.name} did not end within {timeout:g} s of {number.name}",

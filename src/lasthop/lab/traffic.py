@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from lasthop.lab.namespace import inside
 from lasthop.lab.servers import DRIP, ECHO_PORT, HTTP_PORT
+from lasthop.lab.waiting import patience
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 #: How many connections are open at once; the servers are threads, and machines are small.
 PARALLEL = 64
-TIMEOUT = 5.0
+TIMEOUT = patience(5.0)
 #: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
 #: connection must not be about two of them. Whoever opens connections in a test takes the next of these.
 PORTS = itertools.cycle(range(10_240, 65_536))
