@@ -50,6 +50,7 @@ from tests.contract.dataplane_worlds import (
     macs,
     only_connection,
 )
+from tests.lab.tcx import needs_tcx
 
 if TYPE_CHECKING:
     from lasthop.model.real_server import Address
@@ -275,6 +276,7 @@ class TestInTheKernel:
         world.dataplane.publish(plan(world, two_legs(), KNOWN))
         assert not maps["vlan_legs"].entries()
 
+    @needs_tcx
     def test_an_interface_is_pinned_once_by_its_number(self, kernel_world: KernelWorld) -> None:
         world = kernel_world
         world.dataplane.publish(plan(world, TRUNK, ON_TRUNK))

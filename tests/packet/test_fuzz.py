@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lasthop.lab.waiting import SLOWNESS
 from tests.packet import mutations, steps
 from tests.packet.duel import Duel
 from tests.packet.worlds import WORLDS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.packet.rig import Rig
     from tests.packet.worlds import World
 
-FRAMES = 2_000
+FRAMES = round(2_000 / SLOWNESS)
 FUZZED = ("rr (1, 1, 1) 20", "ruled", "one box", "tagged", "neighbourly strict", "related", "narrow")
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lasthop.lab.waiting import SLOWNESS
 from tests.packet import steps
 from tests.packet.duel import Duel
 from tests.packet.worlds import WORLDS
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from tests.packet.rig import Rig
     from tests.packet.worlds import World
 
-#: Together 100,000 frames through tc and XDP; each world begins anew after some of them.
-FRAMES = 2_650
+#: Together 100,000 frames through tc and XDP, on a slow machine fewer; each world begins anew after some of them.
+FRAMES = round(2_650 / SLOWNESS)
 LONG = 900
 
 
