@@ -1,6 +1,6 @@
 """Wiring: a layout becomes network namespaces, cables, addresses, routes and firewall rules.
 
-Owns the commands that build a layout. One `ip -batch` makes all namespaces and cables, then one per
+Owns the commands that build a layout. One `ip -batch` makes all namespaces, one all cables, then one per
 namespace, side by side, does the rest: a topology with four firewalls takes a fraction of a second.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.lab import firewall
 from lasthop.lab.layout import bridge_port
-from lasthop.lab.namespace import inside, run
+from lasthop.lab.namespace import inside, run, run_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,7 +71,10 @@ def build(drawn: Layout, names: Mapping[str, str], *, xdp: bool, offloads: bool)
     end hosts complete checksums and segment by themselves, so that captures show frames as on a wire.
     Raises LabError if the kernel or a tool refuses.
     """
-    run(["ip", "-batch", "-"], text="\n".join(_cables(drawn, names)) + "\n", where="the host")
+    run(["ip", "-batch", "-"], text="".join(f"netns add {name}\n" for name in names.values()), where="the host")
+    # Before Linux 6.14 an interface cannot be made for another namespace under a name that is taken where it is made,
+    # and the host may well have an eth0; `lan` has nothing yet.
+    run_inside(names["lan"], ["ip", "-batch", "-"], text="\n".join(_cables(drawn, names)) + "\n")
     with ThreadPoolExecutor(max_workers=8) as workers:
         jobs = [workers.submit(_furnish, drawn, box, names[box.name]) for box in drawn.boxes]
         jobs.append(workers.submit(_furnish_switch, drawn, names["lan"]))
@@ -96,8 +99,6 @@ def director_peers(drawn: Layout) -> list[tuple[str, str]]:
 
 
 def _cables(drawn: Layout, names: Mapping[str, str]) -> Iterable[str]:
-    for name in names.values():
-        yield f"netns add {name}"
     for lan in drawn.lans:
         ports = [port for port in drawn.ports if port.lan == lan.name]
         if lan.switched:
