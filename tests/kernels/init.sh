@@ -20,9 +20,12 @@ hostname lasthop
 ip link set lo up
 
 # What the kernel does not load by itself when it is first asked for.
-for module in veth bridge tun macvlan 8021q sch_ingress cls_bpf nf_tables nf_conntrack nft_ct nf_conntrack_netlink sctp; do
+for module in vmxnet3 veth bridge tun macvlan 8021q sch_ingress cls_bpf nf_tables nf_conntrack nft_ct nf_conntrack_netlink sctp; do
 	modprobe "$module" || echo "test-kernels: there is no module $module in $(uname -r)"
 done
+
+# The machine's two network cards, which have a cable between them (virtual_machine.py); see tests/lab/trunk.py.
+[[ -e /sys/class/net/eth0 && -e /sys/class/net/eth1 ]] && export LASTHOP_LAB_CARDS="eth0 eth1"
 
 echo "test-kernels: Linux $(uname -r) is up"
 bash /run-tests

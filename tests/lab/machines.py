@@ -169,9 +169,14 @@ class Machine:
                 self.end(process, signal.SIGKILL)
 
     @property
+    def pid(self) -> int:
+        """A process that is in its namespaces."""
+        return self._holder.pid
+
+    @property
     def root(self) -> Path:
         """The machine's file system, as seen from outside."""
-        return Path(f"/proc/{self._holder.pid}/root")
+        return Path(f"/proc/{self.pid}/root")
 
     def pins(self, name: str = "lb") -> list[str]:
         """Names of everything that is pinned for a director."""
@@ -186,7 +191,7 @@ class Machine:
     def inside(self) -> Iterator[None]:
         """Have this thread and its sockets in the machine's network namespace."""
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        here = os.open(f"/proc/{self._holder.pid}/ns/net", os.O_RDONLY)
+        here = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
         try:
             enter(here)
             yield
@@ -219,4 +224,4 @@ class Machine:
 
     @property
     def _entering(self) -> list[str]:
-        return ["nsenter", f"--target={self._holder.pid}", "--net", "--mount"]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount"]
