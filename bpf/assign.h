@@ -24,22 +24,26 @@ static __always_inline bool to_be_scheduled(const struct packet *p)
 /* A server of a service for a packet that is to be scheduled, or SERVER_NONE. */
 static __always_inline __u32 schedule_opening(struct packet *p, const struct service *service)
 {
-	__u32 server;
+	__u32 early = SERVER_NONE, server;
 
-	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
-		server = early_server(p);
-		note_choice(p, CHOSEN_FRAGMENT);
-		if (server != SERVER_NONE && usable(server_by_id(p->half, server)))
-			return server;
-	}
-	if (unlikely(service->flags & SERVICE_RELATED)) {
-		server = related_server(p);
-		note_choice(p, CHOSEN_RELATED);
-		if (server != SERVER_NONE)
-			return server;
-	}
 	note_choice(p, CHOSEN_SCHEDULED);
-	return service->persistence_ns ? schedule_persistent(p, service) : schedule(p, service);
+	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
+		early = early_server(p);
+		if (early != SERVER_NONE && !usable(server_by_id(p->half, early)))
+			early = SERVER_NONE;
+	}
+	if (unlikely(early != SERVER_NONE)) {
+		note_choice(p, CHOSEN_FRAGMENT);
+	} else if (unlikely(service->flags & SERVICE_RELATED)) {
+		server = related_server(p);
+		if (server != SERVER_NONE) {
+			note_choice(p, CHOSEN_RELATED);
+			return server;
+		}
+	}
+	if (service->persistence_ns)
+		return schedule_persistent(p, service, early);
+	return early != SERVER_NONE ? early : schedule(p, service);
 }
 
 /* A server of a service for a packet that is not to be scheduled, or SERVER_NONE. */

@@ -215,8 +215,7 @@ class Duel:
                 assert (service.label, name, *load) == (service.label, name, *self.model.load(service.label, name))
         remembered.require_same(remembered.templates(self.rig), remembered.expected_templates(self.model))
         remembered.require_same(remembered.notes(self.rig), remembered.expected_notes(self.model, self._zones))
-        if "oldest pair only" in self.model.as_built:
-            remembered.require_same(remembered.pairs(self.rig), remembered.expected_pairs(self.model, self._zones))
+        remembered.require_same(remembered.pairs(self.rig), remembered.expected_pairs(self.model, self._zones))
 
     def _raw(self, key: Key) -> bytes:
         zone, protocol, (low, low_port), (high, high_port) = key

@@ -38,46 +38,11 @@ def datagram(port: int = 40000) -> bytes:
     return wire.ip4(CLIENT, WWW, UDP, wire.udp(port, 80))
 
 
-_HIDDEN = bytes([GRE, 0, 1, 4, 0, 0, 0, 0]) + wire.gre(None)
-_REQUEST, _RESPONSE = wire.ip4(CLIENT, WWW, UDP, wire.udp(40000, 80)), wire.ip6(WWW6, CLIENT6, UDP, wire.udp(80, 40000))
 #: Name in AS_BUILT -> (world, steps).
 SHOWN: dict[str, tuple[str, list[steps.Step]]] = {
-    "error without note": (
-        "rr (1, 1, 1) 20",
-        [
-            back(wire.ip4(WWW, CLIENT, ICMP, wire.icmp(UNREACHABLE, 0, _REQUEST), place=FIRST, number=1)),
-            back(wire.ip4(WWW, CLIENT, ICMP, bytes(24), place=LATER, number=1)),
-        ],
-    ),
-    "early unbound": (
-        "rr (1, 1, 1) 20",
-        [
-            out(wire.ip6(CLIENT6, WWW6, UDP, bytes(24), place=LATER6, number=1)),
-            out(wire.ip6(CLIENT6, WWW6, UDP, wire.udp(40000, 80, bytes(32)), place=FIRST6, number=1)),
-        ],
-    ),
-    "notes without ports": (
-        "rr (1, 1, 1) 20",
-        [
-            out(wire.ip6(CLIENT6, WWW6, DESTINATION, _HIDDEN, place=FIRST6, number=1)),
-            out(wire.ip6(CLIENT6, WWW6, DESTINATION, bytes(24), place=LATER6, number=1)),
-        ],
-    ),
-    "errors by address": (
-        "ruled",
-        [out(wire.ip6(CLIENT6, WWW6, ICMPV6, wire.icmp(UNREACHABLE6, 0, _RESPONSE)))],
-    ),
     "denied takes a turn": (
         "strict",
         [out(wire.ip4(CLIENT, WWW, ESP, bytes(8)), STRANGER), out(datagram())],
-    ),
-    "beyond the payload": (
-        "rr (1, 1, 1) 20",
-        [out(wire.ip6(CLIENT6, WWW6, DESTINATION, b"", extensions=("destination",)) + bytes([6, 80]) + bytes(6))],
-    ),
-    "oldest pair only": (
-        "related",
-        [out(datagram(1)), "age", out(datagram(2)), "age", out(datagram(3))],
     ),
 }
 
