@@ -40,7 +40,7 @@ def _refresh_service(
     for server in service.servers:
         leg = legs[server.leg]
         mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
-        servers.append(replace(server, mac=mac, usable=mac is not None and leg.up))
+        servers.append(replace(server, mac=mac, usable=mac is not None and leg.up and not server.dead))
     return replace(
         service,
         servers=tuple(servers),
