@@ -263,7 +263,7 @@ class KernelInspection:
 
     def lost(self) -> int:
         """See Inspection.lost."""
-        return int(self._table["captures_lost"][0]) if "captures_lost" in (self._table.dtype.names or ()) else 0
+        return int(self._table["captures_lost"][0])
 
     def close(self) -> None:
         """Unload the explaining program."""
