@@ -10,6 +10,9 @@
 /* Hops that packets may teach the director on one leg; beyond it connections have no entry. */
 #define LEARNED_PER_LEG 16384
 
+/* No id: what a dry run gets for a hop that would be made. */
+#define HOP_TO_LEARN (~0U)
+
 static __always_inline struct hop *hop_by_id(__u32 id)
 {
 	return bpf_map_lookup_elem(&hops, &id);
@@ -42,6 +45,15 @@ static __always_inline __u32 take_hop_id(void)
 	return id;
 }
 
+/* Whether take_hop_id() would find one. */
+static __always_inline bool hop_ids_left(void)
+{
+	__u32 zero = 0, id;
+	struct live *state = bpf_map_lookup_elem(&live, &zero);
+
+	return state && (READ_ONCE(state->next_hop) < FIRST_DIRECTOR_HOP || !bpf_map_peek_elem(&free_hops, &id));
+}
+
 /* Make a hop of a target. 0 if there is no room. Two packets that race end with one hop. */
 __noinline __u32 learn_hop(__u64 target)
 {
@@ -49,13 +61,14 @@ __noinline __u32 learn_hop(__u64 target)
 	__u32 id, *winner;
 	struct hop *hop;
 
-	/* Who only explains says that it is the hop 0 that would be made. */
-	if (dry_run || !leg)
+	if (!leg)
 		return 0;
 	if (READ_ONCE(leg->hops_learned) >= LEARNED_PER_LEG) {
 		count(EVENT_HOPS_FULL);
 		return 0;
 	}
+	if (dry_run)
+		return hop_ids_left() ? HOP_TO_LEARN : 0;
 	id = take_hop_id();
 	hop = hop_by_id(id);
 	if (!id || !hop) {

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.packet.rig import Outcome, Rig
 
 PACKETS = 400
+#: bpf/hop.h
+LEARNED_PER_LEG = 16384
 #: By chance: it cannot be told beforehand.
 CHANCE = {"twos"}
 
@@ -116,6 +118,7 @@ def drawn(draw: random.Random) -> tuple[str, Any, str]:
     return leg_name, packet, source
 
 
+STRICT = two_box(firewalls(), "wlc")
 WORLDS = {
     **{
         name: two_box(firewalls(weights=(1, 2, 0, 1)), name)
@@ -141,6 +144,7 @@ WORLDS = {
     "thresholds": two_box(firewalls(upper_threshold=2), "wlc"),
     "one packet": two_box(firewalls(), "rr", one_packet=True),
     "empty": two_box(firewalls(usable=False), "wlc"),
+    "strict": replace(STRICT, legs=tuple(replace(each, strict=True) for each in STRICT.legs)),
 }
 
 
@@ -213,6 +217,21 @@ def test_a_last_hop_that_is_new_is_said_to_be_learned(asked: Asked) -> None:
     assert (finding.last_hop.mac, finding.last_hop_known) == (STRANGER, False)
     finding, _ = asked.agree("outside", tcp(sport=40001), STRANGER)
     assert finding.last_hop_known
+
+
+def test_a_last_hop_that_cannot_be_learned_is_not_promised(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    asked.rig.publisher.legs["hops_learned"] = LEARNED_PER_LEG
+    finding, _ = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, finding.last_hop, finding.chosen_by) == ("forwarded_untracked", None, "rendezvous")
+    finding, _ = asked.agree("outside", tcp(), ROUTER)
+    assert finding.reason == "forwarded_opening"
+
+
+def test_a_strict_leg_learns_no_stranger_and_none_is_promised(asked: Asked) -> None:
+    asked.rig.publish(WORLDS["strict"])
+    finding, _ = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, finding.last_hop, finding.chosen_by) == ("forwarded_untracked", None, "rendezvous")
 
 
 def test_a_template_is_named_with_whom_it_binds_to(asked: Asked) -> None:
