@@ -56,8 +56,10 @@ static __always_inline __u32 place(struct packet *p, const struct service *servi
 
 		template_key(&key, p->choice.service, source_of(p), p->choice.prefix);
 		server = bound_server(&key, p->now_ns);
-		if (server != SERVER_NONE && still_bound(server_by_id(p->half, server), service))
+		if (server != SERVER_NONE && still_bound(server_by_id(p->half, server), service)) {
+			note_choice(p, CHOSEN_TEMPLATE);
 			return server;
+		}
 	}
 	return choose_by_rendezvous(p, service);
 }

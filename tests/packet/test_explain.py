@@ -243,6 +243,16 @@ def test_a_template_is_named_with_whom_it_binds_to(asked: Asked) -> None:
     assert (after.template.real_server, after.template.connections, after.chosen_by) == ("fw0", 1, "template")
 
 
+def test_a_later_fragment_that_a_template_binds_is_said_to_go_by_it(asked: Asked) -> None:
+    """Its first fragment was not seen."""
+    asked.rig.publish(two_box(persistence_s=300.0))
+    asked.agree("outside", tcp(), ROUTER)
+    finding, _ = asked.agree("outside", IP(src=CLIENT, dst=WWW, id=7, frag=9, proto=17) / Raw(bytes(64)), ROUTER)
+    assert (finding.chosen_by, finding.real_server) == ("template", "fw0")
+    finding, _ = asked.agree("outside", IP(src=OTHER_CLIENT, dst=WWW, id=7, frag=9, proto=17) / Raw(bytes(64)), ROUTER)
+    assert finding.chosen_by == "rendezvous"
+
+
 def test_ipv6_is_explained_as_ipv4_is(asked: Asked) -> None:
     from scapy.layers.inet6 import IPv6
 
