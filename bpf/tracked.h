@@ -48,7 +48,7 @@ struct table {
 	__u32 live_changes;
 	__u64 connections; /* for how many the table was made: the director's note */
 	__u64 next_connections;
-	__u32 samples; /* of asymmetric responses that were taken so far */
+	__u32 samples;	     /* of asymmetric responses that were taken so far */
 	__u32 captures_lost; /* frames that found no room in the map captures */
 	__u32 more[4];
 };
