@@ -64,9 +64,7 @@ class Asked:
         assert [finding.reason] == reasons, packet.summary()
         assert verdict_of(finding.reason) == outcome.verdict
         told = finding.out and (finding.out.hop.leg, finding.out.hop.mac)
-        # docs/limits.md: the connection that is over still counts in the numbers that are compared.
-        if not (finding.ended and finding.chosen_by == "scheduler"):
-            assert told == outcome.hop, packet.summary()
+        assert told == outcome.hop, packet.summary()
         return finding, outcome
 
 
@@ -275,7 +273,17 @@ def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
     finding, _ = asked.agree("outside", tcp("S"), ROUTER)
     assert finding.ended
     assert finding.connection is not None
-    assert finding.chosen_by == "scheduler"
+    assert (finding.chosen_by, finding.left_out, finding.real_server) == ("scheduler", "inactive", "fw0")
+
+
+def test_a_connection_that_is_over_does_not_overload_its_real_server(asked: Asked) -> None:
+    """It is the one that reached the threshold."""
+    asked.rig.publish(two_box(firewalls(upper_threshold=1)[:1], "wlc"))
+    asked.agree("outside", tcp(), ROUTER)
+    asked.agree("outside", tcp("R"), ROUTER)
+    other, _ = asked.agree("outside", tcp(source=OTHER_CLIENT), ROUTER)
+    finding, _ = asked.agree("outside", tcp(), ROUTER)
+    assert (other.reason, finding.reason, finding.left_out) == ("drop_empty", "forwarded_opening", "inactive")
 
 
 def test_a_frame_that_the_kernel_would_not_try_is_refused_with_the_reason(asked: Asked) -> None:
