@@ -263,13 +263,18 @@ def test_ipv6_is_explained_as_ipv4_is(asked: Asked) -> None:
     assert finding.connection is not None
 
 
-def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
-    asked.rig.publish(two_box())
+def live_and_end(asked: Asked) -> None:
+    """A whole connection, up to TIME_WAIT."""
     for leg_name, packet, source in (
         ("outside", tcp(), ROUTER), ("firewalls", reply(tcp()), FW[0]), ("outside", tcp("A"), ROUTER),
         ("outside", tcp("FA"), ROUTER), ("firewalls", reply(tcp(), "FA"), FW[0]), ("outside", tcp("A"), ROUTER),
     ):  # fmt: skip
         asked.agree(leg_name, packet, source)
+
+
+def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    live_and_end(asked)
     finding, _ = asked.agree("outside", tcp("S"), ROUTER)
     assert finding.ended
     assert finding.connection is not None
@@ -279,8 +284,7 @@ def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
 def test_a_connection_that_is_over_does_not_overload_its_real_server(asked: Asked) -> None:
     """It is the one that reached the threshold."""
     asked.rig.publish(two_box(firewalls(upper_threshold=1)[:1], "wlc"))
-    asked.agree("outside", tcp(), ROUTER)
-    asked.agree("outside", tcp("R"), ROUTER)
+    live_and_end(asked)
     other, _ = asked.agree("outside", tcp(source=OTHER_CLIENT), ROUTER)
     finding, _ = asked.agree("outside", tcp(), ROUTER)
     assert (other.reason, finding.reason, finding.left_out) == ("drop_empty", "forwarded_opening", "inactive")
