@@ -23,9 +23,9 @@ static __always_inline __u32 remember(struct packet *p)
 	if (stray(p) || p->choice.flags & CONNECTION_ONE_PACKET)
 		return TABLE_FULL;
 	last_hop = source_hop(p, EVENT_HOP_DENIED);
-	if (!last_hop && !dry_run)
+	if (!last_hop)
 		return TABLE_FULL;
-	p->choice.last_hop = last_hop;
+	p->choice.last_hop = last_hop == HOP_UNMADE ? 0 : last_hop;
 	return insert_connection(p);
 }
 

@@ -21,7 +21,7 @@ from lasthop.model.service import OnDeath, Related
 from lasthop.policy.comparison import looked_up
 from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, error, reply, sctp, tcp, udp
 from tests.packet.frames6 import CLIENT6, WWW6
-from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, leg, mac_of, two_box
 from tests.packet.rig import _HASHES
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ WORLDS = {
     "thresholds": two_box(firewalls(upper_threshold=2), "wlc"),
     "one packet": two_box(firewalls(), "rr", one_packet=True),
     "empty": two_box(firewalls(usable=False), "wlc"),
+    "strict": two_box(firewalls(), "rr", legs=(leg("outside", strict=True), leg("firewalls", strict=True))),
 }
 
 
@@ -173,6 +174,13 @@ def assert_the_slot_is_the_ones(asked: Asked, plan: Plan, finding: Finding) -> N
     load = asked.rig.publisher.server_loads[asked.rig.publisher.server_ids()[service.label, first.name]]
     if finding.real_server and not load["overloaded"] and first.weight:
         assert finding.real_server == first.name
+
+
+def test_of_a_leg_that_learns_no_more_hops_too(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    asked.rig.publisher.legs["hops_learned"] = 16384
+    finding, outcome = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, outcome.counted["EVENT_HOPS_FULL"]) == ("forwarded_untracked", 1)
 
 
 def test_of_the_dead_too(asked: Asked) -> None:
