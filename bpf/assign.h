@@ -7,13 +7,22 @@
 #include "schedule.h"
 #include "way.h"
 
+/* Whether nobody will remember the packet's connection, because its leg is strict and does not know who sent it. */
+static __always_inline bool denied(const struct packet *p)
+{
+	struct leg *leg = leg_by_id(p->leg_id);
+
+	return leg && unlikely(leg->flags & LEG_STRICT) && !(p->choice.flags & CONNECTION_ONE_PACKET) &&
+	       reply_hop(p) == HOP_DENIED;
+}
+
 /*
  * Whether a packet is to be scheduled. In a crowded table new connections go by rendezvous too: where they would go
  * without an entry, so that it makes no difference which of two directors has one, or for how long.
  */
 static __always_inline bool to_be_scheduled(const struct packet *p)
 {
-	if (!p->opening)
+	if (!p->opening || denied(p))
 		return 0;
 	if (likely(!crowded(p->choice.service)))
 		return 1;

@@ -25,7 +25,7 @@ static __always_inline __u32 remember(struct packet *p)
 	last_hop = source_hop(p, EVENT_HOP_DENIED);
 	if (!last_hop)
 		return TABLE_FULL;
-	p->choice.last_hop = dry_run && last_hop == HOP_TO_LEARN ? 0 : last_hop;
+	p->choice.last_hop = last_hop == HOP_UNMADE ? 0 : last_hop;
 	return insert_connection(p);
 }
 

@@ -7,11 +7,12 @@
 
 #include "leg.h"
 
+/* Not hops: one that a leg does not learn, and the one that would be made, for who only explains. */
+#define HOP_DENIED MAX_HOPS
+#define HOP_UNMADE (MAX_HOPS + 1)
+
 /* Hops that packets may teach the director on one leg; beyond it connections have no entry. */
 #define LEARNED_PER_LEG 16384
-
-/* No id: what a dry run gets for a hop that would be made. */
-#define HOP_TO_LEARN (~0U)
 
 static __always_inline struct hop *hop_by_id(__u32 id)
 {
@@ -68,7 +69,7 @@ __noinline __u32 learn_hop(__u64 target)
 		return 0;
 	}
 	if (dry_run)
-		return hop_ids_left() ? HOP_TO_LEARN : 0;
+		return hop_ids_left() ? HOP_UNMADE : 0;
 	id = take_hop_id();
 	hop = hop_by_id(id);
 	if (!id || !hop) {
@@ -122,24 +123,31 @@ static __noinline __u32 neighbour_to_answer(const struct packet *p, const struct
 	return leg->gateway_hop;
 }
 
-/*
- * The hop that responses to the sender of a packet go to, made if it must be; `denied` is counted where a strict leg does
- * not learn it. 0 if there is none.
- */
-static __noinline __u32 source_hop(const struct packet *p, __u32 denied)
+/* The hop that responses to the sender of a packet go to: 0 if it is to be made, HOP_DENIED if a strict leg learns none. */
+static __noinline __u32 reply_hop(const struct packet *p)
 {
 	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p), answer;
 	struct leg *leg = leg_by_id(p->leg_id);
 	struct hop *hop = hop_by_id(id);
 
 	if (!leg)
-		return 0;
+		return HOP_DENIED;
 	if (leg->flags & LEG_NEIGHBOUR && !(id && hop && (hop->box || hop->flags & HOP_GATEWAY))) {
 		answer = neighbour_to_answer(p, leg);
 		if (answer)
 			return answer;
 	}
-	if (leg->flags & LEG_STRICT && !(id && hop && (hop->box || hop->flags))) {
+	if (leg->flags & LEG_STRICT && !(id && hop && (hop->box || hop->flags)))
+		return HOP_DENIED;
+	return id;
+}
+
+/* The same, made if it must be; `denied` is counted where it is. 0 if there is none. */
+static __always_inline __u32 source_hop(const struct packet *p, __u32 denied)
+{
+	__u32 id = reply_hop(p);
+
+	if (id == HOP_DENIED) {
 		count(denied);
 		return 0;
 	}

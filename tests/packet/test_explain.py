@@ -21,7 +21,7 @@ from lasthop.model.service import OnDeath, Related
 from lasthop.policy.comparison import looked_up
 from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, error, reply, sctp, tcp, udp
 from tests.packet.frames6 import CLIENT6, WWW6
-from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, leg, mac_of, two_box
 from tests.packet.rig import _HASHES
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tests.packet.rig import Outcome, Rig
 
 PACKETS = 400
-#: bpf/hop.h
-LEARNED_PER_LEG = 16384
 #: By chance: it cannot be told beforehand.
 CHANCE = {"twos"}
 
@@ -116,7 +114,6 @@ def drawn(draw: random.Random) -> tuple[str, Any, str]:
     return leg_name, packet, source
 
 
-STRICT = two_box(firewalls(), "wlc")
 WORLDS = {
     **{
         name: two_box(firewalls(weights=(1, 2, 0, 1)), name)
@@ -142,7 +139,7 @@ WORLDS = {
     "thresholds": two_box(firewalls(upper_threshold=2), "wlc"),
     "one packet": two_box(firewalls(), "rr", one_packet=True),
     "empty": two_box(firewalls(usable=False), "wlc"),
-    "strict": replace(STRICT, legs=tuple(replace(each, strict=True) for each in STRICT.legs)),
+    "strict": two_box(firewalls(), "rr", legs=(leg("outside", strict=True), leg("firewalls", strict=True))),
 }
 
 
@@ -175,6 +172,13 @@ def assert_the_slot_is_the_ones(asked: Asked, plan: Plan, finding: Finding) -> N
     load = asked.rig.publisher.server_loads[asked.rig.publisher.server_ids()[service.label, first.name]]
     if finding.real_server and not load["overloaded"] and first.weight:
         assert finding.real_server == first.name
+
+
+def test_of_a_leg_that_learns_no_more_hops_too(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    asked.rig.publisher.legs["hops_learned"] = 16384
+    finding, outcome = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, outcome.counted["EVENT_HOPS_FULL"]) == ("forwarded_untracked", 1)
 
 
 def test_of_the_dead_too(asked: Asked) -> None:
@@ -215,15 +219,6 @@ def test_a_last_hop_that_is_new_is_said_to_be_learned(asked: Asked) -> None:
     assert (finding.last_hop.mac, finding.last_hop_known) == (STRANGER, False)
     finding, _ = asked.agree("outside", tcp(sport=40001), STRANGER)
     assert finding.last_hop_known
-
-
-def test_a_last_hop_that_cannot_be_learned_is_not_promised(asked: Asked) -> None:
-    asked.rig.publish(two_box())
-    asked.rig.publisher.legs["hops_learned"] = LEARNED_PER_LEG
-    finding, _ = asked.agree("outside", tcp(), STRANGER)
-    assert (finding.reason, finding.last_hop, finding.chosen_by) == ("forwarded_untracked", None, "rendezvous")
-    finding, _ = asked.agree("outside", tcp(), ROUTER)
-    assert finding.reason == "forwarded_opening"
 
 
 def test_a_strict_leg_learns_no_stranger_and_none_is_promised(asked: Asked) -> None:

@@ -119,16 +119,12 @@ class Choice:
     def settle(self) -> None:
         if self.event:
             self._memory.events[self.event] += 1
-        self.take_turn()
+        if self.turn is not None:
+            self._service.last_turn = self.turn
         if self.persistent:
             key = self._memory.client_key(self._service.label, self._packet.source)
             expires = self._memory.now + self._service.persistence_s
             self._memory.templates[key] = Template(self.name, expires)
-
-    def take_turn(self) -> None:
-        """The next one's turn follows, if this choice was by turns."""
-        if self.turn is not None:
-            self._service.last_turn = self.turn
 
     def _scheduled(self) -> str:
         service = self._service

@@ -144,8 +144,6 @@ class Passage:
             raise Exit("DROP_MIDSTREAM")
         back = last_hop.place_for(model, self.leg, self.link.source, told.source)
         if not last_hop.may_become(model, self.leg, back):
-            if told.opening and "denied takes a turn" in model.as_built:
-                choice.Choice(model, found, self.leg.zone, told, self._datagram).take_turn()
             hop = self._way(found.servers[name].hop)
             model.events["EVENT_HOP_DENIED"] += 1
             fragment.note_first(model, self._datagram, hop, self.key, (found.label, name))

@@ -77,8 +77,6 @@ class Memory:
     pairs: dict[tuple[str, frozenset[Address]], list[Key]] = field(default_factory=dict)
     """(zone, two addresses) -> connections of theirs, in any order."""
     notes: dict[DatagramKey, Note] = field(default_factory=dict)
-    as_built: frozenset[str] = frozenset()
-    """Where the object is known to differ from the documents: names of tests/packet/differences.py."""
     events: Counter[str] = field(default_factory=Counter)
     everyone: list[Hop] = field(default_factory=list)
     """All hops that were ever used: those, too, whose place another one has taken."""
