@@ -37,8 +37,8 @@ table inet firewall {
 }
 """
 
-#: sysctl of a firewall -> value; acct gives packets per direction of each tracked connection. What is over is remembered
-#: for ten minutes, so that it can be judged after a long test.
+#: sysctl of a firewall -> value; acct gives packets per direction of each tracked connection. What is over is
+#: remembered for ten minutes, so that it can be judged after a long test.
 SETTINGS = {
     "net/netfilter/nf_conntrack_tcp_loose": "0",
     "net/netfilter/nf_conntrack_acct": "1",
