@@ -7,13 +7,22 @@
 #include "schedule.h"
 #include "way.h"
 
+/* Whether nobody will remember the packet's connection, because its leg is strict and does not know who sent it. */
+static __always_inline bool denied(const struct packet *p)
+{
+	struct leg *leg = leg_by_id(p->leg_id);
+
+	return leg && unlikely(leg->flags & LEG_STRICT) && !(p->choice.flags & CONNECTION_ONE_PACKET) &&
+	       reply_hop(p) == HOP_DENIED;
+}
+
 /*
  * Whether a packet is to be scheduled. In a crowded table new connections go by rendezvous too: where they would go
  * without an entry, so that it makes no difference which of two directors has one, or for how long.
  */
 static __always_inline bool to_be_scheduled(const struct packet *p)
 {
-	if (!p->opening)
+	if (!p->opening || denied(p))
 		return 0;
 	if (likely(!crowded(p->choice.service)))
 		return 1;
@@ -24,22 +33,26 @@ static __always_inline bool to_be_scheduled(const struct packet *p)
 /* A server of a service for a packet that is to be scheduled, or SERVER_NONE. */
 static __always_inline __u32 schedule_opening(struct packet *p, const struct service *service)
 {
-	__u32 server;
+	__u32 early = SERVER_NONE, server;
 
-	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
-		server = early_server(p);
-		note_choice(p, CHOSEN_FRAGMENT);
-		if (server != SERVER_NONE && usable(server_by_id(p->half, server)))
-			return server;
-	}
-	if (unlikely(service->flags & SERVICE_RELATED)) {
-		server = related_server(p);
-		note_choice(p, CHOSEN_RELATED);
-		if (server != SERVER_NONE)
-			return server;
-	}
 	note_choice(p, CHOSEN_SCHEDULED);
-	return service->persistence_ns ? schedule_persistent(p, service) : schedule(p, service);
+	if (unlikely(p->fragment == FRAGMENT_FIRST)) {
+		early = early_server(p);
+		if (early != SERVER_NONE && !usable(server_by_id(p->half, early)))
+			early = SERVER_NONE;
+	}
+	if (unlikely(early != SERVER_NONE)) {
+		note_choice(p, CHOSEN_FRAGMENT);
+	} else if (unlikely(service->flags & SERVICE_RELATED)) {
+		server = related_server(p);
+		if (server != SERVER_NONE) {
+			note_choice(p, CHOSEN_RELATED);
+			return server;
+		}
+	}
+	if (service->persistence_ns)
+		return schedule_persistent(p, service, early);
+	return early != SERVER_NONE ? early : schedule(p, service);
 }
 
 /* A server of a service for a packet that is not to be scheduled, or SERVER_NONE. */
@@ -52,8 +65,10 @@ static __always_inline __u32 place(struct packet *p, const struct service *servi
 
 		template_key(&key, p->choice.service, source_of(p), p->choice.prefix);
 		server = bound_server(&key, p->now_ns);
-		if (server != SERVER_NONE && still_bound(server_by_id(p->half, server), service))
+		if (server != SERVER_NONE && still_bound(server_by_id(p->half, server), service)) {
+			note_choice(p, CHOSEN_TEMPLATE);
 			return server;
+		}
 	}
 	return choose_by_rendezvous(p, service);
 }

@@ -45,6 +45,8 @@ static __noinline __u32 forward_fragment(struct packet *p)
 	if (!note)
 		return CONNECTION_GONE;
 	note_choice(p, CHOSEN_FRAGMENT);
+	if (note->kind == NOTE_PASSED)
+		return KERNEL_PASS_RULE;
 	reason = way_to(p, note->hop);
 	if (reason)
 		return reason;
@@ -91,6 +93,7 @@ __noinline __u32 decide(struct packet *p)
 	struct connection *connection;
 	struct ruleset *ruleset;
 	__u32 half, reason = CONNECTION_GONE;
+	bool keyed = 1;
 
 	if (!p)
 		return KERNEL_NO_LEG;
@@ -99,8 +102,8 @@ __noinline __u32 decide(struct packet *p)
 	if (!ruleset)
 		return KERNEL_NO_LEG;
 	if (unlikely(p->fragment == FRAGMENT_LATER))
-		adopt_first(p);
-	connection = find_connection(p);
+		keyed = adopt_first(p);
+	connection = likely(keyed) ? find_connection(p) : NULL;
 	if (likely(connection))
 		reason = forward_found(p, connection, ruleset);
 	if (likely(reason != CONNECTION_GONE))
@@ -112,12 +115,6 @@ __noinline __u32 decide(struct packet *p)
 	}
 	reason = forward_unknown(p);
 	return likely(reason != FIRST_ELSEWHERE) ? reason : follow_first(p);
-}
-
-/* Whether the fragments that follow need to be told how this one went. A later one that followed tells nothing new. */
-static __always_inline bool worth_a_note(const struct packet *p, __u32 reason)
-{
-	return p->fragment != FRAGMENT_NONE && !p->related && reason < FORWARDED_FRAGMENT;
 }
 
 /* Returns the reason that is counted; for a forwarded packet p->out says where it goes, but it is as it came still. */
@@ -142,10 +139,7 @@ static __always_inline __u32 balance(struct packet *p, struct frame *f, __u32 if
 	p->half = READ_ONCE(state->half) & 1;
 	p->now_ns = bpf_ktime_get_coarse_ns();
 	reason = decide(p);
-	if (unlikely(worth_a_note(p, reason))) {
-		note_fragment(p);
-		if (p->fragment == FRAGMENT_LATER)
-			count(EVENT_FRAGMENT_EARLY);
-	}
+	if (unlikely(p->fragment != FRAGMENT_NONE || p->first_of_error))
+		note_for_others(p, f, reason);
 	return reason;
 }

@@ -85,7 +85,7 @@ static __always_inline __u64 overhead_of(__u32 id)
 {
 	struct server_load *load = bpf_map_lookup_elem(&server_loads, &id);
 
-	return load ? (__u64)READ_ONCE(load->active) * 256 + READ_ONCE(load->inactive) : 0;
+	return load ? (__u64)active_of(id, load) * 256 + inactive_of(id, load) : 0;
 }
 
 /*

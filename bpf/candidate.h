@@ -3,7 +3,7 @@
 #pragma once
 
 #include "mark.h"
-#include "persistence.h"
+#include "retire.h"
 
 static __always_inline struct server *server_by_id(__u32 half, __u32 id)
 {
@@ -15,6 +15,33 @@ static __always_inline struct server *server_by_id(__u32 half, __u32 id)
 static __always_inline bool usable(const struct server *server)
 {
 	return server && server->flags & SERVER_USABLE;
+}
+
+static __always_inline __u32 active_of(__u32 id, const struct server_load *load)
+{
+	return READ_ONCE(load->active) - retired_of(id, 1);
+}
+
+static __always_inline __u32 inactive_of(__u32 id, const struct server_load *load)
+{
+	return READ_ONCE(load->inactive) - retired_of(id, 0);
+}
+
+/* Whether a server has reached its upper threshold, and not yet come below the lower one. */
+static __always_inline bool has_enough(__u32 id, const struct server_load *load)
+{
+	if (likely(!READ_ONCE(load->overloaded)))
+		return 0;
+	if (!dry_run || !load->upper || !(retired_of(id, 0) || retired_of(id, 1)))
+		return 1;
+	return !relieved(load, active_of(id, load) + inactive_of(id, load));
+}
+
+static __always_inline bool overloaded(__u32 id)
+{
+	struct server_load *load = bpf_map_lookup_elem(&server_loads, &id);
+
+	return load && has_enough(id, load);
 }
 
 /* A real server that new connections may be given to, with what is known of it. */
@@ -37,19 +64,11 @@ static __always_inline bool candidate_at(struct candidate *candidate, __u32 half
 		return 0;
 	server = server_by_id(half, *id);
 	load = bpf_map_lookup_elem(&server_loads, id);
-	if (!load || !usable(server) || server->weight == 0 || READ_ONCE(load->overloaded))
+	if (!load || !usable(server) || server->weight == 0 || has_enough(*id, load))
 		return 0;
 	candidate->id = *id;
 	candidate->weight = server->weight;
-	candidate->active = READ_ONCE(load->active);
-	candidate->inactive = READ_ONCE(load->inactive);
+	candidate->active = active_of(*id, load);
+	candidate->inactive = inactive_of(*id, load);
 	return 1;
-}
-
-/* Whether a server has reached its upper threshold, and not yet come below the lower one. */
-static __always_inline bool overloaded(__u32 id)
-{
-	struct server_load *load = bpf_map_lookup_elem(&server_loads, &id);
-
-	return load && READ_ONCE(load->overloaded);
 }

@@ -2,6 +2,7 @@
 /* Frames of legs that are captured: copies with what was decided go to whoever reads the map captures. */
 #pragma once
 
+#include "bucket.h"
 #include "extension.h"
 #include "leg.h"
 
@@ -10,9 +11,14 @@ static __always_inline int capture(void *context, __u32 length, __u32 leg_id, __
 	struct captured *copy = bpf_ringbuf_reserve(&captures, sizeof(*copy), 0);
 	__u32 snapped = length < SNAP_LENGTH ? length : SNAP_LENGTH;
 	struct __sk_buff *skb = context;
+	struct table *shared;
 
-	if (!copy)
+	if (!copy) {
+		shared = the_table();
+		if (shared)
+			__sync_fetch_and_add(&shared->captures_lost, 1);
 		return 0;
+	}
 	copy->when_ns = bpf_ktime_get_ns();
 	copy->length = length;
 	copy->reason = reason;

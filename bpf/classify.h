@@ -41,7 +41,7 @@ __noinline int match_address(struct packet *p, __u32 source_box)
 		key.port = 0;
 		id = bpf_map_lookup_elem(&virtual_addrs, &key);
 	}
-	if (!id || p->related || serves(p->half, *id, source_box))
+	if (!id || serves(p->half, *id, source_box))
 		return 0;
 	p->choice.service = *id;
 	return 1;

@@ -19,7 +19,7 @@ static __always_inline __u32 reset_of(struct packet *p, struct connection *conne
 {
 	bool answered = !(p->signals & TCP_RST);
 
-	if (p->ip_proto != IPPROTO_TCP || p->related)
+	if (p->ip_proto != IPPROTO_TCP || p->related || p->fragment == FRAGMENT_LATER)
 		return DROP_DEAD;
 	/* The answer is another frame than came: tc can make it. */
 	if (answered && p->entry == ENTRY_XDP)
@@ -57,8 +57,8 @@ __noinline __u32 after_death(struct packet *p)
 	request = p->from_low == !!(WORD_FLAGS(p->word) & CONNECTION_FROM_LOW);
 	switch (service->on_death) {
 	case DEATH_REBALANCE:
-		/* A response has crossed the dead server still: it goes on to the last hop. */
-		return request ? TO_BE_MOVED : NOT_DEAD;
+		/* A response has crossed the dead server still: it goes on to the last hop. A later fragment begins nothing. */
+		return request && (p->fragment != FRAGMENT_LATER || p->related) ? TO_BE_MOVED : NOT_DEAD;
 	case DEATH_RESET:
 		return reset_of(p, connection, last_hop, request);
 	case DEATH_DROP:

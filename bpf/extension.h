@@ -59,14 +59,16 @@ static __always_inline long load(void *context, __u32 offset, void *to, __u32 le
 				 : bpf_xdp_load_bytes(context, offset, to, length);
 }
 
-static __always_inline __u64 walk_from(void *context, __u32 start, __u8 next, enum entry entry)
+/* `available` bytes from the start on are the packet's by its own account. */
+static __always_inline __u64 walk_from(void *context, __u32 start, __u32 available, __u8 next, enum entry entry)
 {
 	__u32 length = 0, datagram = 0, size;
 	struct extension header;
 	__u8 fragment = FRAGMENT_NONE;
 
 	for (int i = 0; i < MAX_EXTENSIONS && extends(next); i++) {
-		if (load(context, start + length, &header, sizeof(header), entry))
+		if (length + sizeof(header) > available ||
+		    load(context, start + length, &header, sizeof(header), entry))
 			return WALK_FAILED;
 		size = 8;
 		if (next != IPPROTO_FRAGMENT) {
@@ -85,23 +87,23 @@ static __always_inline __u64 walk_from(void *context, __u32 start, __u8 next, en
 	return WALKED(length, extends(next) ? 0 : next, fragment, datagram);
 }
 
-__noinline __u64 walk_skb(struct __sk_buff *skb, __u32 start, __u32 next)
+__noinline __u64 walk_skb(struct __sk_buff *skb, __u32 start, __u32 available, __u32 next)
 {
-	return walk_from(skb, start, next, ENTRY_TC);
+	return walk_from(skb, start, available, next, ENTRY_TC);
 }
 
-__noinline __u64 walk_xdp(struct xdp_md *context, __u32 start, __u32 next)
+__noinline __u64 walk_xdp(struct xdp_md *context, __u32 start, __u32 available, __u32 next)
 {
-	return walk_from(context, start, next, ENTRY_XDP);
+	return walk_from(context, start, available, next, ENTRY_XDP);
 }
 
 /* Walk on from walk->ip_proto, which is `offset` bytes behind the IP header. False if a header is not whole. */
-static __always_inline bool walk_extensions(struct walk *walk, const struct frame *f, __u32 offset, void *context,
-					    enum entry entry)
+static __always_inline bool walk_extensions(struct walk *walk, const struct frame *f, __u32 offset, __u32 available,
+					    void *context, enum entry entry)
 {
 	__u32 start = (__u32)(f->ip - (void *)f->eth) + offset;
-	__u64 walked =
-		entry == ENTRY_TC ? walk_skb(context, start, walk->ip_proto) : walk_xdp(context, start, walk->ip_proto);
+	__u64 walked = entry == ENTRY_TC ? walk_skb(context, start, available, walk->ip_proto)
+					 : walk_xdp(context, start, available, walk->ip_proto);
 
 	walk->length = walked & 0xffff;
 	walk->ip_proto = walked >> 16 & 0xff;

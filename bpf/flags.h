@@ -79,6 +79,14 @@ enum server_flag {
 /* What a packet is of its datagram. */
 enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 
+/* Which fragment a note is of, and so what it says. */
+enum note_kind {
+	NOTE_FIRST,  /* its first one: the key of its connection, and where it went */
+	NOTE_EARLY,  /* a later one that came before: the real server that the first one is to be given */
+	NOTE_ERROR,  /* the first one of an ICMP error, which has no connection of its own: where it went */
+	NOTE_PASSED, /* its first one, which a pass rule left to the kernel */
+};
+
 /* What a service's on_death says of the connections of a dead server. */
 enum on_death { DEATH_KEEP, DEATH_REBALANCE, DEATH_RESET, DEATH_DROP, DEATH_BYPASS };
 

@@ -23,9 +23,9 @@ static __always_inline __u32 remember(struct packet *p)
 	if (stray(p) || p->choice.flags & CONNECTION_ONE_PACKET)
 		return TABLE_FULL;
 	last_hop = source_hop(p, EVENT_HOP_DENIED);
-	if (!last_hop && !dry_run)
+	if (!last_hop)
 		return TABLE_FULL;
-	p->choice.last_hop = last_hop;
+	p->choice.last_hop = last_hop == HOP_UNMADE ? 0 : last_hop;
 	return insert_connection(p);
 }
 
@@ -56,6 +56,7 @@ __noinline __u32 forward_stateless(struct packet *p)
 		index = p->half * MAX_SERVICES + p->choice.service;
 		service = bpf_map_lookup_elem(&services, &index);
 		p->choice.server = service ? choose_by_rendezvous(p, service) : SERVER_NONE;
+		note_choice(p, CHOSEN_RENDEZVOUS);
 	}
 	reason = way_to_server(p);
 	if (reason)

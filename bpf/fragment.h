@@ -32,21 +32,26 @@ static __always_inline struct fragment *note_of(const struct packet *p)
 	return note && p->now_ns < note->seen_ns + FRAGMENT_NS ? note : NULL;
 }
 
-/* Complete the key of a later fragment by what the first one had. */
-static __noinline int adopt_first(struct packet *p)
+/*
+ * Complete the key of a later fragment by what the first one had. False if its datagram is known to have no connection: what
+ * has none known may be of a protocol without ports.
+ */
+static __noinline bool adopt_first(struct packet *p)
 {
 	const struct fragment *note = note_of(p);
 
-	if (!note || !(note->low_port | note->high_port))
-		return 0;
+	if (!note)
+		return 1;
+	if (note->kind != NOTE_FIRST)
+		return p->related;
 	p->key.low_port = note->low_port;
 	p->key.high_port = note->high_port;
 	p->key.ip_proto = note->ip_proto;
-	return 0;
+	return 1;
 }
 
 /* Note how a fragment went: for those that come after it. */
-static __noinline int note_fragment(const struct packet *p)
+static __noinline int note_fragment(const struct packet *p, enum note_kind kind)
 {
 	struct fragment fresh = { .seen_ns = p->now_ns,
 				  .low_port = p->key.low_port,
@@ -54,7 +59,8 @@ static __noinline int note_fragment(const struct packet *p)
 				  .hop = p->out.hop,
 				  .service = p->choice.service,
 				  .server = p->choice.server,
-				  .ip_proto = p->key.ip_proto };
+				  .ip_proto = p->key.ip_proto,
+				  .kind = kind };
 	struct connection_key key = {};
 
 	if (dry_run)
@@ -69,6 +75,42 @@ static __noinline __u32 early_server(const struct packet *p)
 {
 	const struct fragment *note = note_of(p);
 
-	return note && !(note->low_port | note->high_port) && note->service == p->choice.service ? note->server
-												 : SERVER_NONE;
+	return note && note->kind == NOTE_EARLY && note->service == p->choice.service ? note->server : SERVER_NONE;
+}
+
+/* The first fragment of an ICMP error: the key becomes its own datagram's again, and leads to no connection. */
+static __always_inline void note_error_fragment(struct packet *p, const struct frame *f)
+{
+	const struct ipv6hdr *ip6 = f->ip;
+	const struct iphdr *ip = f->ip;
+
+	if (p->family == 4 && (const void *)(ip + 1) <= f->end) {
+		set_addresses_v4(p, ip->saddr, ip->daddr);
+		p->ip_proto = IPPROTO_ICMP;
+	} else if (p->family == 6 && (const void *)(ip6 + 1) <= f->end) {
+		set_addresses_v6(p, &ip6->saddr, &ip6->daddr);
+	} else {
+		return;
+	}
+	p->related = 0;
+	p->datagram = p->own_datagram;
+	p->choice.service = SERVICE_NONE;
+	p->choice.server = SERVER_NONE;
+	note_fragment(p, NOTE_ERROR);
+}
+
+/* Tell the fragments that follow how this one went. A later one that followed tells nothing new. */
+static __always_inline void note_for_others(struct packet *p, const struct frame *f, __u32 reason)
+{
+	if (p->related) {
+		if (p->first_of_error && reason < FORWARDED_FRAGMENT && !dry_run)
+			note_error_fragment(p, f);
+	} else if (p->fragment == FRAGMENT_FIRST && reason == KERNEL_PASS_RULE) {
+		note_fragment(p, NOTE_PASSED);
+	} else if (p->fragment == FRAGMENT_FIRST && reason < FORWARDED_FRAGMENT) {
+		note_fragment(p, NOTE_FIRST);
+	} else if (p->fragment == FRAGMENT_LATER && reason < FORWARDED_FRAGMENT) {
+		note_fragment(p, NOTE_EARLY);
+		count(EVENT_FRAGMENT_EARLY);
+	}
 }

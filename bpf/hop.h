@@ -7,6 +7,10 @@
 
 #include "leg.h"
 
+/* Not hops: one that a leg does not learn, and the one that would be made, for who only explains. */
+#define HOP_DENIED MAX_HOPS
+#define HOP_UNMADE (MAX_HOPS + 1)
+
 /* Hops that packets may teach the director on one leg; beyond it connections have no entry. */
 #define LEARNED_PER_LEG 16384
 
@@ -42,6 +46,15 @@ static __always_inline __u32 take_hop_id(void)
 	return id;
 }
 
+/* Whether take_hop_id() would find one. */
+static __always_inline bool hop_ids_left(void)
+{
+	__u32 zero = 0, id;
+	struct live *state = bpf_map_lookup_elem(&live, &zero);
+
+	return state && (READ_ONCE(state->next_hop) < FIRST_DIRECTOR_HOP || !bpf_map_peek_elem(&free_hops, &id));
+}
+
 /* Make a hop of a target. 0 if there is no room. Two packets that race end with one hop. */
 __noinline __u32 learn_hop(__u64 target)
 {
@@ -49,13 +62,14 @@ __noinline __u32 learn_hop(__u64 target)
 	__u32 id, *winner;
 	struct hop *hop;
 
-	/* Who only explains says that it is the hop 0 that would be made. */
-	if (dry_run || !leg)
+	if (!leg)
 		return 0;
 	if (READ_ONCE(leg->hops_learned) >= LEARNED_PER_LEG) {
 		count(EVENT_HOPS_FULL);
 		return 0;
 	}
+	if (dry_run)
+		return hop_ids_left() ? HOP_UNMADE : 0;
 	id = take_hop_id();
 	hop = hop_by_id(id);
 	if (!id || !hop) {
@@ -109,24 +123,31 @@ static __noinline __u32 neighbour_to_answer(const struct packet *p, const struct
 	return leg->gateway_hop;
 }
 
-/*
- * The hop that responses to the sender of a packet go to, made if it must be; `denied` is counted where a strict leg does
- * not learn it. 0 if there is none.
- */
-static __noinline __u32 source_hop(const struct packet *p, __u32 denied)
+/* The hop that responses to the sender of a packet go to: 0 if it is to be made, HOP_DENIED if a strict leg learns none. */
+static __noinline __u32 reply_hop(const struct packet *p)
 {
 	__u32 id = p->source_hop ? p->source_hop : known_source_hop(p), answer;
 	struct leg *leg = leg_by_id(p->leg_id);
 	struct hop *hop = hop_by_id(id);
 
 	if (!leg)
-		return 0;
+		return HOP_DENIED;
 	if (leg->flags & LEG_NEIGHBOUR && !(id && hop && (hop->box || hop->flags & HOP_GATEWAY))) {
 		answer = neighbour_to_answer(p, leg);
 		if (answer)
 			return answer;
 	}
-	if (leg->flags & LEG_STRICT && !(id && hop && (hop->box || hop->flags))) {
+	if (leg->flags & LEG_STRICT && !(id && hop && (hop->box || hop->flags)))
+		return HOP_DENIED;
+	return id;
+}
+
+/* The same, made if it must be; `denied` is counted where it is. 0 if there is none. */
+static __always_inline __u32 source_hop(const struct packet *p, __u32 denied)
+{
+	__u32 id = reply_hop(p);
+
+	if (id == HOP_DENIED) {
 		count(denied);
 		return 0;
 	}

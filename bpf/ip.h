@@ -54,12 +54,19 @@ static __always_inline __u32 header_length(const struct iphdr *ip, const void *e
 	return length;
 }
 
+/* The packet is an ICMP error: what is its own goes aside for what it quotes. */
+static __always_inline void note_error(struct packet *p)
+{
+	p->related = 1;
+	p->first_of_error = p->fragment == FRAGMENT_FIRST;
+	p->own_datagram = p->datagram;
+}
+
 /* What a quoted packet's ports are, or that it is a fragment without any: 0, or the reason why it tells nothing. */
 static __always_inline __u32 parse_quoted(struct packet *p, const struct frame *f, const void *l4, __u32 available)
 {
 	__be16 port;
 
-	p->related = 1;
 	p->whole = 0;
 	p->opening = 0;
 	p->key.ip_proto = p->ip_proto;
@@ -83,6 +90,7 @@ static __always_inline __u32 parse_icmp_error_v4(struct packet *p, const struct 
 	const struct iphdr *ip = f->ip, *quoted = l4 + sizeof(struct icmphdr);
 	__u32 length, available = p->l4_length - sizeof(struct icmphdr);
 
+	note_error(p);
 	if (p->l4_length < sizeof(struct icmphdr) || (const void *)(quoted + 1) > f->end)
 		return KERNEL_TRUNCATED;
 	length = header_length(quoted, f->end);
@@ -160,6 +168,7 @@ static __always_inline __u32 parse_icmp_error_v6(struct packet *p, struct frame 
 	__u32 available = p->l4_length - sizeof(struct icmphdr);
 	struct walk walk;
 
+	note_error(p);
 	if (p->l4_length < sizeof(struct icmphdr) + sizeof(*quoted) || (const void *)(quoted + 1) > f->end ||
 	    (const void *)(ip + 1) > f->end)
 		return KERNEL_TRUNCATED;
@@ -175,7 +184,7 @@ static __always_inline __u32 parse_icmp_error_v6(struct packet *p, struct frame 
 	walk.fragment = FRAGMENT_NONE;
 	walk.datagram = 0;
 	if (unlikely(extends(walk.ip_proto))) {
-		if (!walk_extensions(&walk, f, offset, context, entry) || walk.length > available)
+		if (!walk_extensions(&walk, f, offset, available, context, entry) || walk.length > available)
 			return KERNEL_TRUNCATED;
 		if (!reach(f, offset + walk.length, context, entry))
 			return KERNEL_TRUNCATED;
@@ -217,7 +226,8 @@ static __always_inline __u32 parse_ipv6(struct packet *p, struct frame *f, void 
 	p->ip_proto = ip->nexthdr;
 	if (unlikely(extends(p->ip_proto))) {
 		walk.ip_proto = p->ip_proto;
-		if (!walk_extensions(&walk, f, offset, context, entry) || walk.length > p->length - offset)
+		if (!walk_extensions(&walk, f, offset, p->length - offset, context, entry) ||
+		    walk.length > p->length - offset)
 			return KERNEL_TRUNCATED;
 		p->ip_proto = walk.ip_proto;
 		p->fragment = walk.fragment;

@@ -134,6 +134,7 @@ static int (*const bpf_map_update_elem)(void *map, const void *key, const void *
 static int (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_delete_elem;
 static int (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)BPF_FUNC_map_push_elem;
 static int (*const bpf_map_pop_elem)(void *map, void *value) = (void *)BPF_FUNC_map_pop_elem;
+static int (*const bpf_map_peek_elem)(void *map, void *value) = (void *)BPF_FUNC_map_peek_elem;
 static long (*const bpf_for_each_map_elem)(void *map, void *callback, void *context,
 					   __u64 flags) = (void *)BPF_FUNC_for_each_map_elem;
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)BPF_FUNC_loop;

@@ -27,6 +27,7 @@ enum limits {
 	MAX_LOCALITIES = 65536,
 	MAX_FRAGMENTS = 65536, /* datagrams of which a fragment came in the last 30 s */
 	MAX_PAIRS = 131072,    /* of addresses, with related = "address-pair" */
+	PAIR_CONNECTIONS = 8,  /* of a pair that are noted at once; a power of two */
 	MAX_NEIGHBOURS = 65536,
 	MAX_TAGS = 2,	    /* VLAN tags of a frame */
 	SAMPLES = 64,	    /* asymmetric responses that are remembered */

@@ -157,7 +157,7 @@ struct {
 	__uint(max_entries, MAX_FRAGMENTS);
 } fragments SEC(".maps");
 
-/* (zone, addresses) -> their oldest live connection. Packets write on new connections while a service is related. */
+/* (zone, addresses) -> connections of theirs. Packets write on new connections while a service is related. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct pair_key);

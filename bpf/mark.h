@@ -2,7 +2,7 @@
 /* Mark rules and pass rules: the first that matches decides. */
 #pragma once
 
-#include "packet.h"
+#include "extension.h"
 #include "record.h"
 
 struct rule_scan {
@@ -36,12 +36,18 @@ static __always_inline bool ports_match(const struct rule *rule, const struct pa
 	       destination_port >= rule->destination_port_first && destination_port <= rule->destination_port_last;
 }
 
+/* Likewise of its protocol, if its part begins with a further extension header. */
+static __always_inline bool unknown_protocol(const struct rule *rule, const struct packet *p)
+{
+	return p->fragment == FRAGMENT_LATER && p->family == 6 && extends(p->ip_proto) && rule->service != SERVICE_NONE;
+}
+
 static __always_inline bool rule_matches(const struct rule *rule, const struct packet *p, __u32 source_box)
 {
 	if (!in_prefix(source_of(p), rule->source, rule->source_mask) ||
 	    !in_prefix(destination_of(p), rule->destination, rule->destination_mask))
 		return 0;
-	if (rule->ip_proto != ANY_PROTOCOL && rule->ip_proto != p->ip_proto)
+	if (rule->ip_proto != ANY_PROTOCOL && rule->ip_proto != p->ip_proto && !unknown_protocol(rule, p))
 		return 0;
 	if (rule->family != ANY_FAMILY && rule->family != p->family)
 		return 0;

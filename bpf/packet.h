@@ -54,20 +54,22 @@ struct packet {
 	__u32 l4_length;      /* bytes after the IP headers by the packet's own account: a frame may be padded */
 	__u32 mtu;	      /* that it is too big for */
 	__u32 datagram;	      /* identification of a fragment's datagram */
+	__u32 own_datagram;   /* the same of an ICMP error that is a fragment itself */
 	__u16 segments;	      /* packets on the wire: more than one for a GSO frame */
 	__u16 headers;	      /* bytes of IP and L4 headers, which every segment of a GSO frame carries */
 	__u16 source_hop;     /* the hop it came from, 0 if not known; set for a packet without a connection */
 	__u8 ip_proto;
 	__u8 dscp;
-	__u8 family;	 /* 4 or 6 */
-	__u8 fragment;	 /* enum fragment_kind; of an ICMP error: of the packet it quotes */
-	__u8 signals;	 /* of its connection's state; TCP: the flags, RFC 9293 section 3.1; SCTP: sctp_signals() */
-	__u8 from_low;	 /* the sender is the key's lower endpoint */
-	__u8 opening;	 /* may be scheduled */
-	__u8 related;	 /* an ICMP error; key and protocol are of the connection it talks about */
-	__u8 whole;	 /* not to be cut into fragments, and to be answered if it is too big: no ICMP error */
-	__u8 unfinished; /* its checksum; asked when it is answered */
-	__u8 capture;	 /* the leg it came in by is captured */
+	__u8 family;	     /* 4 or 6 */
+	__u8 fragment;	     /* enum fragment_kind; of an ICMP error: of the packet it quotes */
+	__u8 signals;	     /* of its connection's state; TCP: the flags, RFC 9293 section 3.1; SCTP: sctp_signals() */
+	__u8 from_low;	     /* the sender is the key's lower endpoint */
+	__u8 opening;	     /* may be scheduled */
+	__u8 related;	     /* an ICMP error; key and protocol are of the connection it talks about */
+	__u8 first_of_error; /* and the first fragment of its own datagram */
+	__u8 whole;	     /* not to be cut into fragments, and to be answered if it is too big: no ICMP error */
+	__u8 unfinished;     /* its checksum; asked when it is answered */
+	__u8 capture;	     /* the leg it came in by is captured */
 	__u8 chosen_by;
 	struct decision choice;
 	struct connection_key key;

@@ -42,8 +42,9 @@ static __always_inline __u32 parse_gre(struct packet *p, const struct frame *f, 
 	if (!(flags & GRE_KEY_PRESENT) || flags & GRE_VERSION)
 		return 0;
 	key = flags & GRE_CHECKSUM_PRESENT ? header + 4 : header + 2;
+	/* Of a packet that is quoted the key behind a checksum need not be there: then it is one without. */
 	if ((const void *)(key + 2) > f->end || available < (flags & GRE_CHECKSUM_PRESENT ? 12 : 8))
-		return KERNEL_TRUNCATED;
+		return p->related ? 0 : KERNEL_TRUNCATED;
 	p->key.low_port = key[0];
 	p->key.high_port = key[1];
 	return 0;
@@ -51,7 +52,7 @@ static __always_inline __u32 parse_gre(struct packet *p, const struct frame *f, 
 
 /*
  * The ports at `l4`, of which `available` bytes are the packet's; an ICMP query's identifier twice; none for what has none.
- * 0, or the reason why they cannot be told. Eight bytes are enough, but for GRE with key and checksum.
+ * 0, or the reason why they cannot be told. Eight bytes are enough.
  */
 static __always_inline __u32 parse_ports(struct packet *p, const struct frame *f, const void *l4, __u32 available)
 {

@@ -40,6 +40,14 @@ static __always_inline void note_found(const struct packet *p, bool ended)
 	r->ended = ended;
 }
 
+/* Connections that a server would have less by now, had the run not been a dry one: 0 or 1. */
+static __always_inline __u32 retired_of(__u32 server, __u32 active)
+{
+	struct record *r = the_record();
+
+	return r && r->retired_server == server + 1 && r->retired_active == active;
+}
+
 /* All that the packet holds when its way is decided. */
 static __noinline int note_outcome(const struct packet *p, __u32 reason)
 {

@@ -5,6 +5,7 @@
 #include "account.h"
 #include "bucket.h"
 #include "persistence.h"
+#include "record.h"
 #include "tcp_state.h"
 
 static __always_inline struct server_load *load_of(__u32 server)
@@ -58,6 +59,12 @@ static __always_inline void adjust_overflowed(__u32 flags, int by)
 		adjust(&shared->overflowed, by);
 }
 
+/* Whether a server that was overloaded takes new connections again with so many. */
+static __always_inline bool relieved(const struct server_load *load, __u32 total)
+{
+	return load->lower ? total < load->lower : (__u64)total * 4 < (__u64)load->upper * 3;
+}
+
 /* Whether a server with thresholds takes new connections, after one came or went (LVS: ip_vs_bind_dest, ip_vs_unbind_dest). */
 static __always_inline void judge_load(__u32 service, __u32 server, int by)
 {
@@ -70,7 +77,7 @@ static __always_inline void judge_load(__u32 service, __u32 server, int by)
 	total = READ_ONCE(load->active) + READ_ONCE(load->inactive);
 	if (by > 0 && total >= upper)
 		WRITE_ONCE(load->overloaded, 1);
-	if (by < 0 && (load->lower ? total < load->lower : (__u64)total * 4 < (__u64)upper * 3))
+	if (by < 0 && relieved(load, total))
 		WRITE_ONCE(load->overloaded, 0);
 }
 
@@ -122,6 +129,17 @@ static __always_inline void free_slot(__u32 which, __u32 slot)
 		__sync_lock_test_and_set(&bucket->tag[slot % WAYS], 0);
 }
 
+/* A dry run takes nothing out: it notes whose load has one less. */
+static __always_inline void note_retired(const struct connection *connection, __u64 word)
+{
+	struct record *r = the_record();
+
+	if (!r || !connection || connection->service == SERVICE_NONE)
+		return;
+	r->retired_server = connection->server + 1;
+	r->retired_active = state_active(WORD_STATE(word));
+}
+
 /*
  * Take a connection out whose word was `word`. 1 for the one caller that did: the slot is its own then, to free or to
  * use again.
@@ -131,8 +149,10 @@ __noinline int retire(__u32 which, __u32 slot, __u64 word)
 	struct connection *connection = connection_at(which, slot);
 	__u32 flags = WORD_FLAGS(word);
 
-	if (dry_run)
+	if (dry_run) {
+		note_retired(connection, word);
 		return 1;
+	}
 	if (!connection || !(flags & CONNECTION_LIVE) ||
 	    __sync_val_compare_and_swap(&connection->word, word, word & WORD_GENERATION) != word)
 		return 0;

@@ -76,8 +76,11 @@ static __always_inline bool still_bound(const struct server *server, const struc
 	return usable(server) && (server->weight || !(service->flags & SERVICE_EXPIRE_QUIESCENT));
 }
 
-/* A server for an opening packet of a persistent service. Sets the flag if a template counts it. */
-static __always_inline __u32 schedule_persistent(struct packet *p, const struct service *service)
+/*
+ * A server for an opening packet of a persistent service: `given`, if that is one, which binds a client that is not bound
+ * elsewhere. Sets the flag if a template counts it.
+ */
+static __always_inline __u32 schedule_persistent(struct packet *p, const struct service *service, __u32 given)
 {
 	struct template_key key = {};
 	__u32 seen, server, bound;
@@ -86,13 +89,19 @@ static __always_inline __u32 schedule_persistent(struct packet *p, const struct 
 	seen = bound_server(&key, p->now_ns);
 	server = seen;
 	if (seen == SERVER_NONE || !still_bound(server_by_id(p->half, seen), service))
-		server = schedule(p, service);
+		server = given != SERVER_NONE ? given : schedule(p, service);
 	if (server == SERVER_NONE)
 		return SERVER_NONE;
+	if (unlikely(given != SERVER_NONE && server != given))
+		return given;
 	bound = join_template(&key, seen, server, p->now_ns + service->persistence_ns);
 	if (bound == SERVER_NONE)
 		return server;
-	if (bound == seen)
+	if (unlikely(given != SERVER_NONE && bound != given)) {
+		leave_template(&p->key, p->choice.service, p->choice.prefix, p->from_low);
+		return given;
+	}
+	if (given == SERVER_NONE && bound == seen)
 		note_choice(p, CHOSEN_TEMPLATE);
 	p->choice.flags |= CONNECTION_PERSISTENT;
 	return bound;

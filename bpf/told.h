@@ -26,8 +26,10 @@ struct record {
 	__u32 slot;
 	__u32 ifindex; /* it leaves by */
 	__u32 reason;
-	__u32 rule;	 /* position + 1 of the one that matched, in the live half */
-	__u32 pair_slot; /* of the rendezvous table */
+	__u32 rule;	      /* position + 1 of the one that matched, in the live half */
+	__u16 retired_server; /* 1 + that of the connection that the packet takes out of the counted ones */
+	__u8 retired_active;  /* 1: it was counted as active */
+	__u8 retired_reserved;
 	__u16 service;
 	__u16 server;
 	__u16 forward_hop;

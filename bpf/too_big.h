@@ -124,9 +124,13 @@ static __noinline long write_too_big_v6(struct __sk_buff *skb, const struct pack
 {
 	const __u8 *from = destination_of(p), *to = source_of(p);
 	struct headers_v6 headers = {};
-	__u32 length = sizeof(headers.icmp) + QUOTE_V6, sum;
+	__u32 length, sum;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, error->quoted, QUOTE_V6))
+	error->quote = p->length < QUOTE_V6 ? p->length : QUOTE_V6;
+	length = sizeof(headers.icmp) + error->quote;
+	/* A shorter one is filled up, with zeroes that add nothing to the sum. */
+	if ((p->length < QUOTE_V6 && bpf_skb_change_tail(skb, ETH_HLEN + QUOTE_V6, 0)) ||
+	    bpf_skb_load_bytes(skb, ETH_HLEN, error->quoted, QUOTE_V6))
 		return 1;
 	sum = error->unfinished ? fold(sum_of(error->quoted, sizeof(headers.ip), 0)) + error->promised
 				: sum_of_quote(error, QUOTE_V6);
@@ -136,7 +140,7 @@ static __noinline long write_too_big_v6(struct __sk_buff *skb, const struct pack
 	sum = fold(sum) + fold(sum_of(&headers.ip.saddr, 2 * sizeof(headers.ip.saddr), 0)) + htons(IPPROTO_ICMPV6) +
 	      htons(length);
 	headers.icmp.checksum = ~fold(fold(sum_of(&headers.icmp, sizeof(headers.icmp), 0)) + fold(sum));
-	return make_room_for(skb, QUOTE_V6, sizeof(headers)) ||
+	return make_room_for(skb, error->quote, sizeof(headers)) ||
 	       bpf_skb_store_bytes(skb, ETH_HLEN, &headers, sizeof(headers), BPF_F_RECOMPUTE_CSUM);
 }
 

@@ -48,8 +48,9 @@ struct table {
 	__u32 live_changes;
 	__u64 connections; /* for how many the table was made: the director's note */
 	__u64 next_connections;
-	__u32 samples; /* of asymmetric responses that were taken so far */
-	__u32 more[5];
+	__u32 samples;	     /* of asymmetric responses that were taken so far */
+	__u32 captures_lost; /* frames that found no room in the map captures */
+	__u32 more[4];
 };
 
 struct template_key {
@@ -75,27 +76,25 @@ struct locality {
 /* A datagram of which a fragment was seen: what makes the key of its connection whole, and where its fragments go. */
 struct fragment {
 	__u64 seen_ns;
-	__be16 low_port; /* 0 both, while the first fragment was not seen */
+	__be16 low_port; /* these and ip_proto: NOTE_FIRST alone */
 	__be16 high_port;
 	__u16 hop;
 	__u16 service;
 	__u16 server;
 	__u8 ip_proto;
-	__u8 reserved[5];
+	__u8 kind; /* enum note_kind */
+	__u8 reserved[4];
 };
 
-/* The oldest live connection of two addresses in a zone: what makes its key whole. */
 struct pair_key {
 	__u8 low[16];
 	__u8 high[16];
 	__u32 zone;
 };
 
+/* Connections of two addresses in a zone, in any order; 0: none. Of each its age, and what makes its key whole. */
 struct pair {
-	__be16 low_port;
-	__be16 high_port;
-	__u8 ip_proto;
-	__u8 reserved[3];
+	__u64 noted[PAIR_CONNECTIONS]; /* age << 41 | 1 << 40 | ip_proto << 32 | high_port << 16 | low_port */
 };
 
 /* A response that came from another real server than its connection's requests go to. */

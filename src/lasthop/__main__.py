@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "servers": Entry("lasthop.cli.servers:servers", NOUNS, "Real servers of each service."),
     "connections": Entry("lasthop.cli.connections:connections", NOUNS, "Live connections and their last hops."),
     "templates": Entry("lasthop.cli.templates:templates", NOUNS, "Persistence: which client is bound to whom."),
+    "health": Entry("lasthop.cli.health:health", NOUNS, "Health checks of real servers, and what they found."),
     "drains": Entry("lasthop.cli.drain:drains", NOUNS, "Real servers that are drained, and how far they are."),
     "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),

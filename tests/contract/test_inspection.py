@@ -89,6 +89,11 @@ def captured(world: KernelWorld, number: int) -> list[CapturedFrame]:
     return found
 
 
+def decided(world: KernelWorld) -> int:
+    """Packets of the client's connection so far."""
+    return next(each.value for each in world.dataplane.counters() if each.name == "forwarded_request")
+
+
 @pytest.mark.root
 class TestTheKernels:
     """What only packets can show."""
@@ -134,6 +139,24 @@ class TestTheKernels:
         kernel_world.dataplane.publish(plan(kernel_world, firewalls=("10.0.1.11",)))
         kernel_world.arrive()
         assert len(captured(kernel_world, 1)) == 1
+
+    def test_frames_that_nobody_reads_are_counted_as_lost(self, kernel_world: KernelWorld) -> None:
+        """The ring holds some two thousand."""
+        inspection = kernel_world.dataplane.inspection
+        kernel_world.dataplane.publish(plan(kernel_world))
+        kernel_world.arrive()
+        inspection.capture({"outside"})
+        before = inspection.lost(), decided(kernel_world)
+
+        def overflowing() -> bool:
+            for _ in range(100):
+                kernel_world.send(CLIENT)
+            return inspection.lost() >= before[0] + 50
+
+        assert wait_until(overflowing, timeout=PATIENCE_S)
+        inspection.capture(set())
+        lost, came = inspection.lost() - before[0], decided(kernel_world) - before[1]
+        assert len(inspection.captured(came)) == came - lost
 
     def test_explanations_keep_up_with_a_resize(self, kernel_world: KernelWorld) -> None:
         """The table a connection is in moves, and programs become others."""

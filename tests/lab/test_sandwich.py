@@ -47,8 +47,9 @@ def open_from(lab: Topology, side: str, count: int) -> list[Attempt]:
 
 
 def test_the_legs_are_attached_the_way_the_configuration_says(lab: Topology) -> None:
-    attached = {leg["mode"] for director in lab.directors.values() for leg in director.client.legs()}
-    assert attached == MODES[lab.blueprint.balancing.modes]
+    legs = [leg for director in lab.directors.values() for leg in director.client.legs()]
+    assert {leg["mode"] for leg in legs} == MODES[lab.blueprint.balancing.modes]
+    assert all(leg["xdp_transmit"] == (leg["mode"] == "xdp+tc") for leg in legs), legs
 
 
 @pytest.mark.parametrize("side", ["outside", "inside"])

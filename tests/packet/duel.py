@@ -15,7 +15,7 @@ import numpy as np
 from lasthop.dataplane import abi
 from lasthop.dataplane.libbpf import check, ffi, library
 from lasthop.model.director import State
-from tests.packet import differences, drawn_model, remembered, steps, too_big_answer
+from tests.packet import drawn_model, remembered, steps, too_big_answer
 from tests.packet.model.frame import TAG_PROTOCOLS
 from tests.packet.plans import INTERFACES
 from tests.packet.rig import REACHED, REASONS, SENT
@@ -98,7 +98,7 @@ class Totals:
 class Duel:
     """A world's two sides."""
 
-    def __init__(self, rig: Rig, world: World, entry: str, as_built: Iterable[str] = differences.AS_BUILT) -> None:
+    def __init__(self, rig: Rig, world: World, entry: str) -> None:
         self.rig, self.world, self.entry = rig, world, entry
         rig.reset()
         rig.entry = "tc"
@@ -106,7 +106,6 @@ class Duel:
         plan = world.draw(self.now)
         rig.publish(plan)
         self.model = drawn_model.model_of(plan)
-        self.model.as_built = frozenset(as_built)
         self.programs = {name: Program(rig, name) for name in VERDICTS}
         self.totals = Totals(rig)
         self.frames = 0
@@ -215,8 +214,7 @@ class Duel:
                 assert (service.label, name, *load) == (service.label, name, *self.model.load(service.label, name))
         remembered.require_same(remembered.templates(self.rig), remembered.expected_templates(self.model))
         remembered.require_same(remembered.notes(self.rig), remembered.expected_notes(self.model, self._zones))
-        if "oldest pair only" in self.model.as_built:
-            remembered.require_same(remembered.pairs(self.rig), remembered.expected_pairs(self.model, self._zones))
+        remembered.require_same(remembered.pairs(self.rig), remembered.expected_pairs(self.model, self._zones))
 
     def _raw(self, key: Key) -> bytes:
         zone, protocol, (low, low_port), (high, high_port) = key

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lasthop.dataplane import abi
 from lasthop.dataplane.kernel import now_ns
 from tests.packet.entries import NS
+from tests.packet.model.memory import NoteKind
 from tests.packet.worlds import AGE_S
 
 if TYPE_CHECKING:
@@ -78,10 +79,12 @@ def notes(rig: Rig) -> Facts:
     now, found = now_ns(), {}
     for key, value in _rows(rig, "fragments", "connection_key", "fragment"):
         datagram = key.tobytes()[:_DIRECTION], bool(key["reserved"] == _FROM_LOW)
-        went = _steps((now - int(value["seen_ns"])) / NS), rig.hop_of(int(value["hop"]))
+        hop = int(value["hop"])
+        went = _steps((now - int(value["seen_ns"])) / NS), rig.hop_of(hop) if hop else None
         ports = _port(value["low_port"]), _port(value["high_port"])
-        told = ((int(value["ip_proto"]), *ports), "") if any(ports) else (None, _chosen(rig, value))
-        found[datagram] = (*went, *told)
+        kind = NoteKind(int(value["kind"]))
+        told = (int(value["ip_proto"]), *ports) if kind is NoteKind.FIRST else None
+        found[datagram] = (kind, *went, told, _chosen(rig, value) if kind is NoteKind.EARLY else "")
     return found
 
 
@@ -108,9 +111,10 @@ def _datagram(key: DatagramKey, zones: dict[str, int]) -> tuple[bytes, bool]:
 
 
 def _note(model: Model, note: Note) -> tuple[Any, ...]:
-    went = _steps(model.now - note.made), (note.hop.leg, note.hop.mac.hex(":"))
-    if note.key is None or note.without_ports:
-        return (*went, None, note.server)
+    hop = None if note.hop is None else (note.hop.leg, note.hop.mac.hex(":"))
+    went = note.kind, _steps(model.now - note.made), hop
+    if note.key is None:
+        return (*went, None, note.server if note.kind is NoteKind.EARLY else "")
     _, protocol, (_, low), (_, high) = note.key
     return (*went, (protocol, low, high), "")
 
@@ -119,21 +123,27 @@ def _note(model: Model, note: Note) -> tuple[Any, ...]:
 
 
 def pairs(rig: Rig) -> Facts:
-    """(zone, addresses) -> (protocol and ports of the connection that was noted for them)."""
+    """(zone, addresses) -> protocol and ports of each connection that is noted for them, place by place."""
     return {
-        (int(key["zone"]), key["low"].tobytes(), key["high"].tobytes()): (
-            int(value["ip_proto"]),
-            _port(value["low_port"]),
-            _port(value["high_port"]),
+        (int(key["zone"]), key["low"].tobytes(), key["high"].tobytes()): tuple(
+            _noted(int(each)) for each in value["noted"] if each
         )
         for key, value in _rows(rig, "pairs", "pair_key", "pair")
     }
+
+
+def _noted(word: int) -> tuple[int, int, int]:
+    """Protocol and ports, which are in network order."""
+    ports = (word & 0xFFFF).to_bytes(2, "little"), (word >> 16 & 0xFFFF).to_bytes(2, "little")
+    return word >> 32 & 0xFF, int.from_bytes(ports[0], "big"), int.from_bytes(ports[1], "big")
 
 
 def expected_pairs(model: Model, zones: dict[str, int]) -> Facts:
     if not any(service.related for service in model.services.values()):
         return {}
     return {
-        (zones[zone], _wide(low), _wide(high)): (protocol, low_port, high_port)
-        for zone, protocol, (low, low_port), (high, high_port) in model.pairs.values()
+        (zones[zone], *(_wide(each) for each in sorted(pair))): tuple(
+            (protocol, low[1], high[1]) for _, protocol, low, high in noted
+        )
+        for (zone, pair), noted in model.pairs.items()
     }

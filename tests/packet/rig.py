@@ -41,6 +41,8 @@ _VERDICTS = {
 }
 #: What VLAN tags begin with: 802.1Q, 802.1ad.
 _TAGS = (b"\x81\x00", b"\x88\xa8")
+#: Bytes that an answer to a packet puts before it: IPv6 and ICMPv6.
+LONGEST_HEADERS = 48
 _ARRAYS = (
     "live", "rulesets", "rules", "services", "servers", "listed", "fallbacks", "service_loads", "server_loads", "legs",
     "hops", "hop_refs", "tags", "entries", "next_tags", "next_entries", "table",
@@ -208,11 +210,12 @@ class Rig(Entries):
         frame = _ethernet(mac_of(leg), source, packet) + bytes(packet)
         SENT.append((self.entry, leg, frame))
         self._counted()
-        verdict, after = self.run(leg, frame, gso=gso)
+        room = len(frame) + LONGEST_HEADERS
+        verdict, after = self.run(leg, frame, gso=gso, room=room)
         if self.entry == "xdp":
             assert (verdict, self._counted()) == ("kernel", {"KERNEL_TC": 1})
             self.entry = "tc"
-            verdict, after = self.run(leg, frame, gso=gso)
+            verdict, after = self.run(leg, frame, gso=gso, room=room)
             self.entry = "xdp"
         assert (verdict, self._counted()) == ("forwarded", {f"FORWARDED_{reason}": 1})
         REACHED.add(f"FORWARDED_{reason}")

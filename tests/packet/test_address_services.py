@@ -77,13 +77,16 @@ def test_without_real_servers_its_packets_go_nowhere_else(rig: Rig) -> None:
     assert rig.send("outside", tcp(), ROUTER).counted == {"DROP_EMPTY": 1}
 
 
-def test_an_icmp_error_about_a_connection_follows_it(rig: Rig) -> None:
-    rig.publish(drawn(by_address()))
+def test_an_icmp_error_goes_where_the_connection_it_is_about_goes_or_would_be_taken_up(rig: Rig) -> None:
+    rig.publish(drawn(by_address(), local=LOCAL))
     rig.send("outside", tcp(), ROUTER)
     quoted = error(reply(tcp()), "198.51.100.1")
     assert rig.send("outside", quoted, ROUTER) == forwarded("RELATED", ("firewalls", FW[0]))
-    unknown = error(reply(tcp(sport=7)), "198.51.100.1")
-    assert rig.send("outside", unknown, ROUTER) == rig.kernel("NO_RULE")
+    unknown = rig.send("outside", error(reply(tcp(sport=7)), "198.51.100.1"), ROUTER)
+    assert unknown.counted == {"FORWARDED_STRAY": 1}
+    assert rig.send("outside", tcp("A", sport=7), ROUTER) == forwarded("MIDSTREAM", unknown.hop or ("", ""))
+    other_port = error(reply(tcp(dport=81)), "198.51.100.1")
+    assert rig.send("outside", other_port, ROUTER) == rig.kernel("LOCAL")
 
 
 def test_removed_and_added_again_it_is_there_in_both_halves(rig: Rig) -> None:

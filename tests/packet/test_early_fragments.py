@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6ExtHdrDestOpt
 
 from lasthop.model.director import Settings
 from lasthop.model.rule import PortRange
@@ -61,6 +62,36 @@ def test_the_first_fragment_is_scheduled_if_the_real_server_of_the_early_ones_ta
     first = rig.send("outside", datagram[0], ROUTER)
     assert first == forwarded("OPENING", FW0)
     assert rig.send("outside", datagram[1], ROUTER) == forwarded("FRAGMENT", FW0), "it follows the first one now"
+
+
+def test_an_early_fragment_behind_a_further_extension_header_matches_rules_of_any_protocol(rig: Rig) -> None:
+    """What it is of stands in the first fragment alone; a pass rule of a protocol is not for it, as with ports."""
+    datagram = big6(IPv6ExtHdrDestOpt() / UDP_HEADER)
+    rig.publish(two_box(rules=(rule(None, protocol=17, destination_ports=PortRange(9, 9)), rule(1, protocol=17))))
+    early = rig.send("outside", datagram[1], ROUTER)
+    assert early.counted == EARLY
+    assert rig.send("outside", datagram[0], ROUTER) == forwarded("OPENING", early.hop or BACK)
+    assert rig.send("outside", datagram[2], ROUTER) == forwarded("FRAGMENT", early.hop or BACK)
+
+
+def test_the_client_of_an_early_fragment_is_bound_to_the_real_server_it_was_given(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "fo", persistence_s=60.0))
+    datagram = big4(UDP_HEADER)
+    early = rig.send("outside", datagram[1], ROUTER).hop or BACK
+    assert not rig.templates()
+    assert rig.send("outside", datagram[0], ROUTER) == forwarded("OPENING", early)
+    assert rig.send("outside", udp(sport=2), ROUTER) == forwarded("OPENING", early)
+    assert len(rig.templates()) == 1
+
+
+def test_a_client_that_was_bound_elsewhere_meanwhile_stays_so_after_its_early_fragment(rig: Rig) -> None:
+    rig.publish(two_box(firewalls(), "fo", persistence_s=60.0))
+    datagram = big4(UDP_HEADER)
+    early = rig.send("outside", datagram[1], ROUTER).hop or BACK
+    assert rig.send("outside", udp(sport=2), ROUTER) == forwarded("OPENING", FW0)
+    assert early != FW0
+    assert rig.send("outside", datagram[0], ROUTER) == forwarded("OPENING", early)
+    assert rig.send("outside", udp(sport=3), ROUTER) == forwarded("OPENING", FW0)
 
 
 def test_the_first_fragment_follows_only_early_ones_of_the_service_that_takes_it(rig: Rig) -> None:

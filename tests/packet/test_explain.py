@@ -21,7 +21,7 @@ from lasthop.model.service import OnDeath, Related
 from lasthop.policy.comparison import looked_up
 from tests.packet.frames import CLIENT, OTHER_CLIENT, THIRD_CLIENT, WWW, echo, error, reply, sctp, tcp, udp
 from tests.packet.frames6 import CLIENT6, WWW6
-from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, leg, mac_of, two_box
 from tests.packet.rig import _HASHES
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class Asked:
         assert [finding.reason] == reasons, packet.summary()
         assert verdict_of(finding.reason) == outcome.verdict
         told = finding.out and (finding.out.hop.leg, finding.out.hop.mac)
-        # docs/limits.md: the connection that is over still counts in the numbers that are compared.
-        if not (finding.ended and finding.chosen_by == "scheduler"):
-            assert told == outcome.hop, packet.summary()
+        assert told == outcome.hop, packet.summary()
         return finding, outcome
 
 
@@ -141,6 +139,7 @@ WORLDS = {
     "thresholds": two_box(firewalls(upper_threshold=2), "wlc"),
     "one packet": two_box(firewalls(), "rr", one_packet=True),
     "empty": two_box(firewalls(usable=False), "wlc"),
+    "strict": two_box(firewalls(), "rr", legs=(leg("outside", strict=True), leg("firewalls", strict=True))),
 }
 
 
@@ -173,6 +172,13 @@ def assert_the_slot_is_the_ones(asked: Asked, plan: Plan, finding: Finding) -> N
     load = asked.rig.publisher.server_loads[asked.rig.publisher.server_ids()[service.label, first.name]]
     if finding.real_server and not load["overloaded"] and first.weight:
         assert finding.real_server == first.name
+
+
+def test_of_a_leg_that_learns_no_more_hops_too(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    asked.rig.publisher.legs["hops_learned"] = 16384
+    finding, outcome = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, outcome.counted["EVENT_HOPS_FULL"]) == ("forwarded_untracked", 1)
 
 
 def test_of_the_dead_too(asked: Asked) -> None:
@@ -215,6 +221,12 @@ def test_a_last_hop_that_is_new_is_said_to_be_learned(asked: Asked) -> None:
     assert finding.last_hop_known
 
 
+def test_a_strict_leg_learns_no_stranger_and_none_is_promised(asked: Asked) -> None:
+    asked.rig.publish(WORLDS["strict"])
+    finding, _ = asked.agree("outside", tcp(), STRANGER)
+    assert (finding.reason, finding.last_hop, finding.chosen_by) == ("forwarded_untracked", None, "rendezvous")
+
+
 def test_a_template_is_named_with_whom_it_binds_to(asked: Asked) -> None:
     asked.rig.publish(two_box(persistence_s=300.0))
     before, _ = asked.agree("outside", tcp(), ROUTER)
@@ -222,6 +234,16 @@ def test_a_template_is_named_with_whom_it_binds_to(asked: Asked) -> None:
     assert (before.template, before.chosen_by) == (None, "scheduler")
     assert after.template is not None
     assert (after.template.real_server, after.template.connections, after.chosen_by) == ("fw0", 1, "template")
+
+
+def test_a_later_fragment_that_a_template_binds_is_said_to_go_by_it(asked: Asked) -> None:
+    """Its first fragment was not seen."""
+    asked.rig.publish(two_box(persistence_s=300.0))
+    asked.agree("outside", tcp(), ROUTER)
+    finding, _ = asked.agree("outside", IP(src=CLIENT, dst=WWW, id=7, frag=9, proto=17) / Raw(bytes(64)), ROUTER)
+    assert (finding.chosen_by, finding.real_server) == ("template", "fw0")
+    finding, _ = asked.agree("outside", IP(src=OTHER_CLIENT, dst=WWW, id=7, frag=9, proto=17) / Raw(bytes(64)), ROUTER)
+    assert finding.chosen_by == "rendezvous"
 
 
 def test_ipv6_is_explained_as_ipv4_is(asked: Asked) -> None:
@@ -236,17 +258,31 @@ def test_ipv6_is_explained_as_ipv4_is(asked: Asked) -> None:
     assert finding.connection is not None
 
 
-def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
-    asked.rig.publish(two_box())
+def live_and_end(asked: Asked) -> None:
+    """A whole connection, up to TIME_WAIT."""
     for leg_name, packet, source in (
         ("outside", tcp(), ROUTER), ("firewalls", reply(tcp()), FW[0]), ("outside", tcp("A"), ROUTER),
         ("outside", tcp("FA"), ROUTER), ("firewalls", reply(tcp(), "FA"), FW[0]), ("outside", tcp("A"), ROUTER),
     ):  # fmt: skip
         asked.agree(leg_name, packet, source)
+
+
+def test_a_connection_that_is_over_is_said_to_be(asked: Asked) -> None:
+    asked.rig.publish(two_box())
+    live_and_end(asked)
     finding, _ = asked.agree("outside", tcp("S"), ROUTER)
     assert finding.ended
     assert finding.connection is not None
-    assert finding.chosen_by == "scheduler"
+    assert (finding.chosen_by, finding.left_out, finding.real_server) == ("scheduler", "inactive", "fw0")
+
+
+def test_a_connection_that_is_over_does_not_overload_its_real_server(asked: Asked) -> None:
+    """It is the one that reached the threshold."""
+    asked.rig.publish(two_box(firewalls(upper_threshold=1)[:1], "wlc"))
+    live_and_end(asked)
+    other, _ = asked.agree("outside", tcp(source=OTHER_CLIENT), ROUTER)
+    finding, _ = asked.agree("outside", tcp(), ROUTER)
+    assert (other.reason, finding.reason, finding.left_out) == ("drop_empty", "forwarded_opening", "inactive")
 
 
 def test_a_frame_that_the_kernel_would_not_try_is_refused_with_the_reason(asked: Asked) -> None:

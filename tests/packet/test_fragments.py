@@ -126,7 +126,6 @@ def test_fragments_of_a_known_connection_follow_it_in_any_order_once_the_first_w
     ],
     ids=["esp", "echo of identifier 0"],
 )
-@pytest.mark.xfail(strict=True, reason="adopt_first() takes a note without ports for an early one")
 def test_behind_extension_headers_later_fragments_without_ports_count_for_their_connection_too(
     rig: Rig, datagram: Any
 ) -> None:
@@ -342,6 +341,17 @@ def test_an_early_fragment_matches_rules_whatever_their_ports_and_no_pass_rule_w
     assert rig.send("outside", big4(UDP_HEADER)[0], ROUTER) == rig.kernel("PASS_RULE")
     rig.publish(two_box(rules=(rule(None), rule(1))))
     assert rig.send("outside", big4(UDP_HEADER, 9)[1], ROUTER) == rig.kernel("PASS_RULE")
+
+
+@pytest.mark.parametrize("make", [big4, big6], ids=["ipv4", "ipv6"])
+def test_what_a_pass_rule_takes_the_rest_of_its_datagram_follows(rig: Rig, make: Any) -> None:
+    """As with a tunnel's key exchange (UDP 500) that is the director's own, or its neighbour's behind it."""
+    rig.publish(two_box(rules=(rule(None, destination_ports=PortRange(80, 80)), rule(1))))
+    datagram = make(UDP_HEADER)
+    assert each(rig, datagram) == [rig.kernel("PASS_RULE")] * len(datagram)
+    assert each(rig, make(UDP(sport=40000, dport=81), 8)[:2]) != [rig.kernel("PASS_RULE")] * 2
+    rig.age(31)
+    assert rig.send("outside", datagram[1], ROUTER).counted["EVENT_FRAGMENT_EARLY"] == 1
 
 
 def test_an_atomic_fragment_leaves_no_note(rig: Rig) -> None:

@@ -60,7 +60,6 @@ def test_with_sloppy_tcp_a_rebalanced_connection_leaves_after_a_later_fragment_t
 
 
 @pytest.mark.parametrize("family", CONNECTIONS)
-@pytest.mark.xfail(strict=True, reason="move_on() retires the connection for a later fragment, which begins nothing")
 def test_rebalancing_needs_no_sloppy_tcp_after_a_later_fragment_either(rig: Rig, family: str) -> None:
     datagram = gone(rig, OnDeath.REBALANCE, family, settings=Settings(sloppy_tcp=False))
     rig.send_on("outside", datagram[1], ROUTER)
@@ -71,7 +70,6 @@ def test_rebalancing_needs_no_sloppy_tcp_after_a_later_fragment_either(rig: Rig,
 
 @pytest.mark.parametrize("entry", ["tc"], indirect=True)
 @pytest.mark.parametrize("family", CONNECTIONS)
-@pytest.mark.xfail(strict=True, reason="reset_of() answers a later fragment as if it had a TCP header")
 def test_a_later_fragment_is_not_answered_by_a_rst_made_of_its_data(rig: Rig, family: str) -> None:
     """It has no TCP header: the bytes in that place are the sender's."""
     later = gone(rig, OnDeath.RESET, family)[1]

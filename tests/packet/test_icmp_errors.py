@@ -236,7 +236,6 @@ def test_error_with_options_of_its_own_and_quoted_ones_as_many_as_fit(rig: Rig) 
     assert rig.send("firewalls", about, FW[0]) == forwarded("RELATED", BACK)
 
 
-@pytest.mark.xfail(strict=True, reason="the first fragment of an ICMP error makes no note")
 def test_the_fragments_of_an_error_meet_where_its_connection_goes(rig: Rig) -> None:
     """An error that quotes more than fits: what its first fragment finds, the later ones follow."""
     rig.publish(two_box(firewalls(), "fo"))

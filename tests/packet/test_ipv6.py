@@ -144,6 +144,14 @@ def test_a_chain_that_the_frame_cuts_off_is_the_kernels(rig: Rig) -> None:
     assert not rig.connections()
 
 
+def test_a_chain_that_goes_on_behind_the_packet_is_the_kernels(rig: Rig) -> None:
+    """What pads a frame is read by nobody, whatever it looks like: here, a header that says it is of 648 bytes."""
+    rig.publish(two_box())
+    whole = bytes(ip6(nh=60)) + bytes([60, 0, 1, 4, 0, 0, 0, 0]) + bytes([6, 80]) + bytes(6)
+    packet = whole[:4] + (8).to_bytes(2, "big") + whole[6:]
+    assert rig.send("outside", packet, ROUTER) == rig.kernel("TRUNCATED")
+
+
 @pytest.mark.parametrize("payload", [0, 1, 19, 21, 1000])
 def test_a_payload_length_that_lies_is_never_redirected(rig: Rig, payload: int) -> None:
     rig.publish(two_box())

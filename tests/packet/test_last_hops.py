@@ -12,7 +12,7 @@ from scapy.layers.inet import IP
 from lasthop.model.leg import ReplyTo
 from tests.packet.frames import CLIENT, WWW, echo, error, in_fragments, reply, sctp, tcp, udp
 from tests.packet.frames6 import CLIENT6, back, error6, fragments6, tcp6, udp6
-from tests.packet.plans import FW, ROUTER, STRANGER, leg, mac_of, two_box
+from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, leg, mac_of, two_box
 from tests.packet.rig import forwarded
 
 if TYPE_CHECKING:
@@ -112,6 +112,14 @@ def test_a_strict_leg_learns_nobody_and_serves_all(rig: Rig) -> None:
     outcome = rig.send("outside", tcp(), STRANGER)
     assert outcome.counted == {"FORWARDED_UNTRACKED": 1, "EVENT_HOP_DENIED": 1}
     assert (rig.connections(), rig.hop_id(("outside", STRANGER))) == ([], 0)
+
+
+def test_whom_a_strict_leg_denies_goes_by_rendezvous_and_takes_no_ones_turn(rig: Rig) -> None:
+    """Nothing remembers such a connection: the scheduler's choice would hold for one packet."""
+    rig.publish(replace(strict(), services=two_box(firewalls(), "rr").services))
+    assert rig.send("outside", udp(sport=1), ROUTER) == forwarded("OPENING", FW0)
+    assert len({rig.send("outside", udp(sport=port), STRANGER).hop for port in range(2, 6)}) == 1
+    assert rig.send("outside", udp(sport=9), ROUTER) == forwarded("OPENING", ("firewalls", FW[1]))
 
 
 @pytest.mark.parametrize("source", [ROUTER, HOST_MAC], ids=["real server", "neighbour"])

@@ -175,7 +175,6 @@ def test_a_strict_director_takes_up_what_has_no_beginning(rig: Rig) -> None:
     assert rig.send("outside", gre(7), ROUTER).counted == {"FORWARDED_OPENING": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="parse_gre() wants twelve bytes where there is a checksum")
 def test_an_error_that_quotes_eight_bytes_of_gre_with_a_checksum_goes_where_its_connection_goes(rig: Rig) -> None:
     """The key is behind the checksum, beyond what RFC 792 has an error quote."""
     rig.publish(two_box())

@@ -38,9 +38,6 @@ def of_port(rig: Rig, port: int) -> Connection:
     return next(each for each in rig.connections() if each.source[1] == port)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only the oldest connection of a pair is noted: with it the younger ones are lost"
-)
 def test_when_the_oldest_is_over_the_next_oldest_that_lives_decides(rig: Rig) -> None:
     """Control, data, then the control connection alone times out: what comes belongs to the data still."""
     rig.publish(drawn())

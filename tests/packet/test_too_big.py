@@ -106,7 +106,6 @@ def test_a_packet_too_short_to_be_quoted_is_dropped_and_counted(rig: Rig) -> Non
 
 
 @pytest.mark.parametrize("size", [1050, 1231])
-@pytest.mark.xfail(strict=True, reason="write_too_big_v6() quotes 1232 bytes always")
 def test_ipv6_is_answered_whole_where_it_is_shorter_than_a_quote_may_be(rig: Rig, size: int) -> None:
     """On a leg with less than the 1280 bytes that IPv6 asks of a link: what it does not carry is told all the same."""
     rig.publish(two_box(mtu=1000))

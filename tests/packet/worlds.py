@@ -24,6 +24,7 @@ from tests.packet.plans import (
     firewalls,
     leg,
     mac_of,
+    one_arm,
     one_box,
     rule,
     server,
@@ -236,6 +237,43 @@ def related() -> World:
     return World("related", draw, OUTSIDE + INSIDE + inside, ("-fw1",))
 
 
+def related_and_persistent() -> World:
+    """What is related, else a client's template."""
+
+    def draw(now: Circumstances) -> Plan:
+        boxes = now.admin(firewalls(3))
+        ours: dict[str, Any] = {"related": Related.ADDRESS_PAIR, "persistence_s": 20.0, "persistence_prefix": 24}
+        return two_box(
+            rules=(rule(1, leg="outside"), rule(2, leg="firewalls")),
+            services=(service(1, boxes, **ours), _router(now)),
+            timeouts=timeouts(SECONDS),
+        )
+
+    return World("related and persistent", draw, OUTSIDE + INSIDE, ("-fw1",))
+
+
+def one_armed() -> World:
+    """Router and firewalls on one leg, told apart by the real server a frame comes from."""
+
+    def draw(_now: Circumstances) -> Plan:
+        return replace(one_arm(), timeouts=timeouts(SECONDS))
+
+    inside = tuple(Arrival("outside", mac, False) for mac in FW[:4])
+    return World("one arm", draw, OUTSIDE + inside)
+
+
+def strict_ruled() -> World:
+    """The rules of "ruled" on legs where nobody unknown becomes a last hop."""
+    plain_rules = ruled()
+
+    def draw(now: Circumstances) -> Plan:
+        drawn = plain_rules.draw(now)
+        known = (("outside", SECOND, IPv4Address("192.0.2.9")),)
+        return replace(drawn, legs=tuple(replace(each, strict=True) for each in drawn.legs), neighbours=known)
+
+    return World("strict ruled", draw, (*OUTSIDE, Arrival("outside", SECOND, True), *INSIDE))
+
+
 def moving() -> World:
     """Firewalls and the router move to other MAC addresses and back."""
 
@@ -278,6 +316,9 @@ WORLDS = (
     neighbourly(strict=True),
     strict_only(),
     related(),
+    related_and_persistent(),
+    one_armed(),
+    strict_ruled(),
     moving(),
     narrow(),
 )

@@ -22,6 +22,7 @@ from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionPage
 from lasthop.model.counter import CounterReport
 from lasthop.model.drain import DrainReport
+from lasthop.model.health import HealthReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
@@ -39,6 +40,7 @@ NOUNS = {
     "legs": LegReport,
     "services": ServiceReport,
     "servers": ServerReport,
+    "health": HealthReport,
     "connections": ConnectionReport,
     "templates": TemplateReport,
     "drains": DrainReport,

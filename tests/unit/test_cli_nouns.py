@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-NOUNS = ("status", "legs", "services", "servers", "connections", "templates", "drains", "timeouts", "hops", "counters")
+NOUNS = (
+    "status",
+    "legs",
+    "services",
+    "servers",
+    "health",
+    "connections",
+    "templates",
+    "drains",
+    "timeouts",
+    "hops",
+    "counters",
+)
 
 
 def table(result: Result) -> list[list[str]]:

@@ -59,8 +59,8 @@ def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_se
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "by-address", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box", "pass-rules",
-        "persistence", "related", "timeouts", "vlan",
+        "by-address", "health", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box",
+        "pass-rules", "persistence", "related", "timeouts", "vlan",
     ]  # fmt: skip
 
 

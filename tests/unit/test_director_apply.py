@@ -81,7 +81,7 @@ def test_the_same_file_changes_nothing() -> None:
 def test_a_file_that_was_applied_is_what_runs() -> None:
     director, _ = running()
     told: list[frozenset[object]] = []
-    director.on_applied = lambda: told.append(director.wanted)
+    director.on_applied.append(lambda: told.append(director.wanted))
     report = director.apply(FILE.replace('name = "fw2"', 'name = "fw2"\nweight = 7'), PATH)
     assert report.changes == [Change("real server fw2 of FWM 1", "changed", ("weight 1 -> 7",))]
     assert server(director, "fw2").weight == 7
@@ -102,7 +102,7 @@ def test_a_real_server_that_is_added_is_wanted() -> None:
 def test_a_dry_run_says_the_same_and_changes_nothing() -> None:
     director, dataplane = running()
     plan, applied = dataplane.pinned.plan, []
-    director.on_applied = lambda: applied.append(True)
+    director.on_applied.append(lambda: applied.append(True))
     report = director.apply(WITHOUT_FW2.replace("5000", "9000"), "other.toml", dry_run=True)
     assert not report.applied
     assert [change.subject for change in report.changes] == ["real server fw2 of FWM 1", "table"]

@@ -33,6 +33,7 @@ from tests.unit.director_worlds import (
 )
 
 if TYPE_CHECKING:
+    from lasthop.dataplane.finding import Finding
     from lasthop.director.director import Director
     from lasthop.model.explanation import ExplanationReport
 
@@ -114,6 +115,22 @@ class TestExplain:
             assert told.notes[0].startswith("Nobody said who sends: the connection is known, so ")
             assert told.connection is not None
             assert told.choice.candidates == []
+
+    def test_a_connection_that_is_over_is_left_out_of_the_numbers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        director, dataplane = started()
+        dataplane.open(("FWM 1", "fw1"), ("outside", ROUTER_MAC), CLIENT, WWW)
+        explain = dataplane.inspection.explain
+
+        def ended(leg: str, frame: bytes, *, tagged: bool) -> Finding:
+            found = explain(leg, frame, tagged=tagged)
+            return replace(found, ended=True, left_out="active", chosen_by="scheduler")
+
+        monkeypatch.setattr(dataplane.inspection, "explain", ended)
+        told = ask(director)
+        assert [(each.name, each.active, each.cost) for each in told.choice.candidates] == [
+            ("fw1", 0, 0.0), ("fw2", 0, 0.0),
+        ]  # fmt: skip
+        assert "The connection that is over is left out of these numbers." in told.notes
 
     def test_where_nobody_is_known_a_mac_address_is_made_up(self) -> None:
         spare = Leg("spare", "eth2", "edge")

@@ -11,11 +11,12 @@ from lasthop.errors import DirectorError, NetworkError
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director
 from lasthop.model.leg import Leg
-from lasthop.model.real_server import RealServer
+from lasthop.model.real_server import Admin, RealServer
 from lasthop.model.rule import MarkRule, Match, PassRule, PortRange
 from lasthop.model.service import Persistence, Related, Service, VirtualAddress, WhenEmpty
 from lasthop.policy.compile import Compiler, addresses_to_resolve, compile_plan
 from lasthop.policy.plan import Choice
+from lasthop.policy.refresh import refresh
 from lasthop.policy.surroundings import SeenLink, Surroundings
 
 
@@ -112,6 +113,15 @@ def test_only_a_server_with_a_mac_on_a_leg_that_is_up_is_usable() -> None:
     plan = compile_plan(configuration(service(1, FW1, FW2)), replace(SURROUNDINGS, links=links))
     assert not any(each.usable for each in plan.services[0].servers)
     assert plan.services[0].fallback == ()
+
+
+def test_a_disabled_server_stays_so_when_the_plan_is_only_brought_up_to_date() -> None:
+    """As when another leg's interface is gone, and the configuration no longer fits the machine."""
+    disabled = replace(FW1, admin=Admin.DISABLED)
+    plan = compile_plan(configuration(service(1, disabled, FW2)), SURROUNDINGS)
+    for each in (plan, refresh(plan, SURROUNDINGS)):
+        assert not each.services[0].servers[0].usable
+        assert each.services[0].servers[0].dead
 
 
 def test_a_service_becomes_numbers_the_data_plane_looks_up() -> None:

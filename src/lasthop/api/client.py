@@ -73,6 +73,10 @@ class Questions(Channel):
         """Fields of TemplateReport each."""
         return self.reports("templates")
 
+    def health(self) -> list[Report]:
+        """What the health checks found."""
+        return self.reports("health")
+
     def drains(self) -> list[Report]:
         """Fields of DrainReport each."""
         return self.reports("drains")

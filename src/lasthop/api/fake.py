@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit
     from lasthop.model.explanation import ExplanationReport
+    from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -106,7 +107,23 @@ class FakePacketOperations:
 
 
 @dataclass(kw_only=True)
-class FakeOperations(FakePacketOperations):
+class FakeCourseOperations(FakePacketOperations):
+    """And about what goes on with its real servers."""
+
+    drain_reports: list[DrainReport] = field(default_factory=list)
+    health_reports: list[HealthReport] = field(default_factory=list)
+
+    def health(self) -> list[HealthReport]:
+        """As given."""
+        return self._given(self.health_reports)
+
+    def drains(self) -> list[DrainReport]:
+        """As given."""
+        return self._given(self.drain_reports)
+
+
+@dataclass(kw_only=True)
+class FakeOperations(FakeCourseOperations):
     """Operations that return what they were given."""
 
     status_report: StatusReport
@@ -117,7 +134,6 @@ class FakeOperations(FakePacketOperations):
     hop_reports: list[HopReport] = field(default_factory=list)
     counter_reports: list[CounterReport] = field(default_factory=list)
     template_reports: list[TemplateReport] = field(default_factory=list)
-    drain_reports: list[DrainReport] = field(default_factory=list)
     timeouts_report: TimeoutsReport = field(default_factory=lambda: TimeoutsReport("lvs", dict(LVS_SECONDS)))
     zeroed: list[str | None] = field(default_factory=list)
     """What each `zero` was asked for."""
@@ -161,10 +177,6 @@ class FakeOperations(FakePacketOperations):
     def templates(self) -> list[TemplateReport]:
         """As given."""
         return self._given(self.template_reports)
-
-    def drains(self) -> list[DrainReport]:
-        """As given."""
-        return self._given(self.drain_reports)
 
     def timeouts(self) -> TimeoutsReport:
         """As given."""

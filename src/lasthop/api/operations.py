@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit, EditReport
     from lasthop.model.explanation import ExplanationReport
+    from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
@@ -54,7 +55,17 @@ class PacketOperations(Protocol):
         """
 
 
-class Operations(PacketOperations, Protocol):
+class CourseOperations(Protocol):
+    """A director, asked what goes on with its real servers. Called as `Operations` is."""
+
+    def health(self) -> list[HealthReport]:
+        """The health checks, of each real server that has one, in file order."""
+
+    def drains(self) -> list[DrainReport]:
+        """The real servers that are drained, of each service."""
+
+
+class Operations(PacketOperations, CourseOperations, Protocol):
     """A director as its front ends see it.
 
     All methods are called in the director's asyncio loop, one at a time, and may raise
@@ -87,9 +98,6 @@ class Operations(PacketOperations, Protocol):
 
     def templates(self) -> list[TemplateReport]:
         """All persistence templates, in any order."""
-
-    def drains(self) -> list[DrainReport]:
-        """The real servers that are drained, of each service."""
 
     def timeouts(self) -> TimeoutsReport:
         """The time-outs in force."""

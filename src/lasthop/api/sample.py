@@ -9,6 +9,7 @@ from lasthop.api.fake import FakeOperations
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.counter import CounterReport
 from lasthop.model.drain import DrainReport
+from lasthop.model.health import HealthReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
@@ -48,6 +49,10 @@ def sample(director: str = "lb1") -> FakeOperations:
         template_reports=[
             TemplateReport("FWM 1", "198.51.100.9", 32, "fw1", 2, assured=True, expires_s=351.5),
             TemplateReport("FWM 1", "198.51.101.0", 24, "fw2", 0, assured=False, expires_s=12.0),
+        ],
+        health_reports=[
+            HealthReport("FWM 1", "fw1", "http", "10.0.2.80:80", "up", 86_400.0, 0, "", 0.0012, 43_200, 0),
+            HealthReport("FWM 1", "fw2", "http", "10.0.2.80:80", "down", 4.2, 1, "", 0.0009, 43_190, 10),
         ],
         drain_reports=[DrainReport("FWM 1", "fw2", 1, 1, 72.5, 30.0, 570.0, "rebalance", 41.3)],
         hop_reports=[

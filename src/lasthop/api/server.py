@@ -30,6 +30,7 @@ from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.counter import CounterReport
 from lasthop.model.drain import DrainReport
+from lasthop.model.health import HealthReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
 from lasthop.model.real_server import ServerReport
@@ -189,6 +190,7 @@ def application(operations: Operations) -> FastAPI:
         responses=problems,
     )
     _add_nouns(app, operations)
+    _add_courses(app, operations)
     _add_connections(app, operations)
     _add_verbs(app, operations)
     add_edits(app, operations)
@@ -226,13 +228,21 @@ def _add_nouns(app: FastAPI, operations: Operations) -> None:
     async def templates() -> Response:
         return _list(operations.templates())
 
-    @app.get("/v1/drains", response_model=list[DrainReport], summary="Real servers that are drained")
-    async def drains() -> Response:
-        return _list(operations.drains())
-
     @app.get("/v1/timeouts", response_model=TimeoutsReport, summary="The time-outs in force")
     async def timeouts() -> Response:
         return Response(to_json(operations.timeouts(), indent=2) + b"\n", media_type=JSON)
+
+
+def _add_courses(app: FastAPI, operations: Operations) -> None:
+    """What goes on with real servers."""
+
+    @app.get("/v1/health", response_model=list[HealthReport], summary="Health checks of real servers")
+    async def health() -> Response:
+        return _list(operations.health())
+
+    @app.get("/v1/drains", response_model=list[DrainReport], summary="Real servers that are drained")
+    async def drains() -> Response:
+        return _list(operations.drains())
 
 
 async def _asked(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import PROFILES, Director, Settings, State, Timeouts
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import MarkRule, Match, PassRule
@@ -19,7 +20,7 @@ from lasthop.model.vlan import Vlan, default_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lasthop.config.schema import Document, LegSection, MatchSection, ServiceSection, TimeoutsSection
+    from lasthop.config.schema import Document, HealthSection, LegSection, MatchSection, ServiceSection, TimeoutsSection
 
 Kind = TypeVar("Kind")
 
@@ -92,8 +93,19 @@ def _service(section: ServiceSection) -> Service:
         virtual_address=_virtual_address(section),
         one_packet=section.one_packet,
         related=section.related,
+        health=_health(section.health) if section.health else None,
+        grace=section.grace,
+        quorum=section.quorum,
+        hysteresis=section.hysteresis,
         family=section.family or "",
     )
+
+
+def _health(section: HealthSection) -> HealthCheck:
+    given = {field.name: getattr(section, field.name) for field in fields(HealthCheck)}
+    given["port"] = section.port or DEFAULT_PORTS.get(section.check, 0)
+    given["status"], given["command"] = _each_once(section.status), tuple(section.command)
+    return HealthCheck(**given)
 
 
 def _virtual_address(section: ServiceSection) -> VirtualAddress | None:

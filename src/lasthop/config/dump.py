@@ -15,6 +15,7 @@ import tomli_w
 
 from lasthop.config.build import timeout_key
 from lasthop.model.director import PROFILES, Settings
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, Persistence, Related, WhenEmpty
@@ -157,7 +158,29 @@ def _service(service: Service) -> dict[str, Any]:
         related=None if service.related is Related.NONE else service.related.value,
         on_death=None if service.on_death is OnDeath.REBALANCE else service.on_death.value,
         when_empty=None if service.when_empty is WhenEmpty.DROP else service.when_empty.value,
+        health=_health(service.health) if service.health else None,
+        grace=service.grace or None,
+        quorum=service.quorum or None,
+        hysteresis=service.hysteresis or None,
     ) | {"real_server": [_real_server(server) for server in service.real_servers]}
+
+
+def _health(health: HealthCheck) -> dict[str, Any]:
+    default = HealthCheck(health.check, port=DEFAULT_PORTS.get(health.check, 0))
+    changed = {
+        field.name: getattr(health, field.name)
+        for field in fields(health)
+        if getattr(health, field.name) != getattr(default, field.name)
+    }
+    return {"check": health.check.value} | {key: _health_value(key, value) for key, value in changed.items()}
+
+
+def _health_value(key: str, value: Any) -> object:  # noqa: ANN401 -- a field of any kind
+    if key == "status":
+        return _one_or_more([first if first == last else f"{first}-{last}" for first, last in value])
+    if key == "command":
+        return list(value)
+    return str(value) if key == "target" else value
 
 
 def _persistence(persistence: Persistence) -> dict[str, Any]:
@@ -176,5 +199,6 @@ def _real_server(server: RealServer) -> dict[str, Any]:
         upper_threshold=server.upper_threshold or None,
         lower_threshold=server.lower_threshold or None,
         admin=None if server.admin is Admin.ENABLED else server.admin.value,
+        health_target=str(server.health_target) if server.health_target else None,
         drain_until=server.drain_until,
     )

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from lasthop.config import values
+from lasthop.config import health_values, values
+from lasthop.model.health import Check
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
@@ -36,6 +37,12 @@ ReplyToName = Annotated[ReplyTo, Field(strict=False)]
 Vlans = Annotated[tuple[int, ...], PlainValidator(values.vlan)]
 VlanProtocolName = Annotated[VlanProtocol, Field(strict=False)]
 WhenEmptyName = Annotated[WhenEmpty, Field(strict=False)]
+CheckName = Annotated[Check, Field(strict=False)]
+UrlPath = Annotated[str, PlainValidator(health_values.url_path)]
+HostName = Annotated[str, PlainValidator(health_values.host_name)]
+DomainName = Annotated[str, PlainValidator(health_values.domain_name)]
+Statuses = Annotated[tuple[int, int], PlainValidator(health_values.statuses)]
+Pattern = Annotated[str, PlainValidator(health_values.pattern)]
 
 AdminName = Annotated[Admin, Field(strict=False)]
 OnDeathName = Annotated[OnDeath, Field(strict=False)]
@@ -173,7 +180,31 @@ class RealServerSection(Section):
     lower_threshold: int = _key("lower_threshold = 750", default=0, ge=0, le=65535)
     leg: str | None = _key('leg = "firewalls"', default=None)
     admin: AdminName = _key('admin = "enabled"', default=Admin.ENABLED)
+    health_target: Address | None = _key('health_target = "10.0.2.11"', default=None)
     drain_until: Moment | None = _key("drain_until = 2030-01-31T12:00:00Z", default=None)
+
+
+class HealthSection(Section):
+    """``[service.health]``."""
+
+    check: CheckName = _key('check = "ping"')
+    target: Address | None = _key('target = "10.0.2.1"', default=None)
+    port: int | None = _key("port = 80", default=None, ge=1, le=65535)
+    interval: float = _key("interval = 2", default=2.0, ge=0.1, le=3600, allow_inf_nan=False)
+    timeout: float = _key("timeout = 1", default=1.0, ge=0.05, le=3600, allow_inf_nan=False)
+    rise: int = _key("rise = 2", default=2, ge=1, le=100)
+    fall: int = _key("fall = 3", default=3, ge=1, le=100)
+    warmup: float = _key("warmup = 10", default=0.0, ge=0, le=3600, allow_inf_nan=False)
+    path: UrlPath = _key('path = "/"', default="/")
+    host: HostName = _key('host = "www.example.com"', default="")
+    status: OneOrMore[Statuses] = _key('status = "200-299"', default=[(200, 299)])
+    body: Pattern = _key('body = "ready"', default="")
+    verify: bool = _key("verify = true", default=False)
+    name: DomainName = _key('name = "www.example.com"', default=".")
+    record: Literal["A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"] = _key('record = "A"', default="NS")
+    send: str = _key('send = "are you there?"', default="", max_length=1400)
+    expect: Pattern = _key('expect = "yes"', default="")
+    command: list[str] = _key('command = ["/usr/local/bin/check-firewall"]', default=[])
 
 
 class ServiceSection(Section):
@@ -192,6 +223,10 @@ class ServiceSection(Section):
     related: RelatedName = _key('related = "address-pair"', default=Related.NONE)
     on_death: OnDeathName = _key('on_death = "rebalance"', default=OnDeath.REBALANCE)
     when_empty: WhenEmptyName = _key('when_empty = "drop"', default=WhenEmpty.DROP)
+    health: HealthSection | None = _key('[service.health] with check = "ping"', default=None)
+    grace: float = _key("grace = 10", default=0.0, ge=0, le=86_400, allow_inf_nan=False)
+    quorum: int = _key("quorum = 2", default=0, ge=0, le=1_000_000)
+    hysteresis: int = _key("hysteresis = 1", default=0, ge=0, le=1_000_000)
     real_server: list[RealServerSection] = _key('[[service.real_server]] with name = "fw1" and address = "10.0.1.11"')
 
 
@@ -246,6 +281,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("service",): ServiceSection,
     ("service", "match"): MatchSection,
     ("service", "persistence"): PersistenceSection,
+    ("service", "health"): HealthSection,
     ("service", "real_server"): RealServerSection,
 }
 

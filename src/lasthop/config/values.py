@@ -43,7 +43,7 @@ def wrong(problem: str, remedy: str) -> PydanticCustomError:
 
 def name(value: object) -> str:
     """Return the name of a director, leg, zone or real server."""
-    given = _text(value)
+    given = text(value)
     if not _NAME.fullmatch(given):
         raise wrong("is no name lasthop can use", "use 1 to 32 letters, digits, '_' and '-', a letter or digit first")
     return given
@@ -51,7 +51,7 @@ def name(value: object) -> str:
 
 def server_name(value: object) -> str:
     """Return the name of a real server: a host's name or an address may be one."""
-    given = _text(value)
+    given = text(value)
     if not _SERVER_NAME.fullmatch(given):
         raise wrong(
             "is no name lasthop can use", "use 1 to 63 letters, digits, '_', '-', '.' and ':', a letter or digit first"
@@ -61,7 +61,7 @@ def server_name(value: object) -> str:
 
 def interface(value: object) -> str:
     """Return an interface's name, by the kernel's rules (dev_valid_name in net/core/dev.c)."""
-    given = _text(value)
+    given = text(value)
     if len(given.encode()) > MAX_INTERFACE:
         raise wrong(
             f"is longer than an interface's name can be ({MAX_INTERFACE} characters)",
@@ -74,7 +74,7 @@ def interface(value: object) -> str:
 
 def mac(value: object) -> str:
     """Return a unicast MAC address in lower case."""
-    given = _text(value).lower()
+    given = text(value).lower()
     if not _MAC.fullmatch(given):
         raise wrong("is no MAC address", 'write six pairs of hexadecimal digits: "00:00:5e:00:01:0a"')
     if int(given[:2], 16) & 1 or given == "00:00:00:00:00:00":
@@ -98,7 +98,7 @@ def vlan(value: object) -> tuple[int, ...]:
 
 def address(value: object) -> IPv4Address | IPv6Address:
     """Return the address of a machine, of either family."""
-    given = _text(value)
+    given = text(value)
     if "/" in given:
         raise wrong("is a prefix, not an address", f'leave the prefix length away: "{given.partition("/")[0]}"')
     try:
@@ -127,7 +127,7 @@ def _require_routable(found: IPv6Address) -> None:
 
 def prefix(value: object) -> IPv4Network | IPv6Network:
     """Return a prefix of either family; an address alone is a prefix of all its bits."""
-    given = _text(value)
+    given = text(value)
     if "%" in given:
         raise wrong("names an interface, which is for the key leg", "leave '%' and what follows away")
     try:
@@ -190,7 +190,7 @@ def netmask(value: object) -> int:
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= IPV4_BITS:
         raise wrong("is a number of bits, not a netmask", f'write "{_dotted(number)}"')
     try:
-        mask = int(IPv4Address(_text(value)))
+        mask = int(IPv4Address(text(value)))
     except AddressValueError:
         raise wrong("is no netmask", 'write four numbers, "255.255.255.0"') from None
     inverse = mask ^ ALL_ONES
@@ -215,7 +215,7 @@ def moment(value: object) -> datetime:
 
 def scheduler(value: object) -> str:
     """Return the name of a scheduler in the registry."""
-    given = _text(value)
+    given = text(value)
     if given not in SCHEDULERS:
         raise wrong("is no scheduler", known_words(given, list(SCHEDULERS)))
     return given
@@ -223,14 +223,15 @@ def scheduler(value: object) -> str:
 
 def scheduler_flag(value: object) -> str:
     """Return a flag that one of the schedulers has; whether it is this one's is for `lasthop.config.crosscheck`."""
-    given = _text(value)
+    given = text(value)
     known = [flag for each in SCHEDULERS.values() for flag in each.flags]
     if given not in known:
         raise wrong("is no scheduler flag", known_words(given, known))
     return given
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """Return a text."""
     if not isinstance(value, str):
         raise wrong("is not text", "put it in quotes")
     return value

@@ -19,6 +19,7 @@ from lasthop.api.location import socket_path
 from lasthop.api.server import serve
 from lasthop.config import parse, read
 from lasthop.daemon import wiring
+from lasthop.director.health import HealthWatch
 from lasthop.director.watch import NetworkWatch
 from lasthop.errors import DirectorError, LasthopError
 
@@ -80,12 +81,14 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file)
     director.on_detached = stop.set
+    health = HealthWatch(wiring.probes(), socket_path(name).with_suffix(".health"))
     async with serve(director, socket_path(name)):
         _log.info("director %s is running", name)
         tasks = [
             asyncio.create_task(work)
             for work in (
                 watch.follow(director),
+                health.follow(director),
                 _sweep_forever(director),
                 _resize_forever(director),
                 _drain_forever(director),

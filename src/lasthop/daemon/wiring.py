@@ -12,14 +12,18 @@ from lasthop.dataplane.pins import pinned_directors
 from lasthop.director.director import Director
 from lasthop.director.journal import Journal
 from lasthop.director.surroundings import surroundings_of
+from lasthop.health import dns, http, script, tcp, udp
+from lasthop.health.ping import Pings
+from lasthop.model.health import Check
 from lasthop.network.kernel import KernelNetwork
 from lasthop.policy.compile import compile_plan
 
 if TYPE_CHECKING:
+    from lasthop.health.probe import Probe
     from lasthop.model.configuration import Configuration
     from lasthop.network.interface import Network, Observation
 
-__all__ = ["detach_pins", "journal", "network", "pinned_directors", "start"]
+__all__ = ["detach_pins", "journal", "network", "pinned_directors", "probes", "start"]
 
 STATE_DIRECTORY = "/var/lib/lasthop"
 
@@ -27,6 +31,19 @@ STATE_DIRECTORY = "/var/lib/lasthop"
 def network() -> Network:
     """The network of this process's namespace."""
     return KernelNetwork()
+
+
+def probes() -> dict[Check, Probe]:
+    """What does each kind of health check."""
+    return {
+        Check.PING: Pings().probe,
+        Check.TCP: tcp.probe,
+        Check.HTTP: http.probe,
+        Check.HTTPS: http.probe,
+        Check.UDP: udp.probe,
+        Check.DNS: dns.probe,
+        Check.SCRIPT: script.probe,
+    }
 
 
 def journal(name: str) -> Journal:

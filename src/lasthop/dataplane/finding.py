@@ -51,6 +51,8 @@ class Finding:
     """As in `ChoiceReport.by`."""
     connection: ConnectionReport | None = None
     ended: bool = False
+    left_out: str = ""
+    """What ``connection``, which is over, is counted as: active, inactive. The scheduler did without it. Or empty."""
     last_hop: HopName | None = None
     last_hop_known: bool = False
     out: WayOut | None = None

@@ -109,6 +109,7 @@ class KernelInspection:
             chosen_by=self._chosen_by.get(int(record["chosen_by"]), ""),
             connection=connection,
             ended=bool(record["ended"]),
+            left_out=_left_out(record),
             last_hop=last_hop,
             last_hop_known=known,
             out=self._way_out(record),
@@ -263,7 +264,7 @@ class KernelInspection:
 
     def lost(self) -> int:
         """See Inspection.lost."""
-        return int(self._table["captures_lost"][0]) if "captures_lost" in (self._table.dtype.names or ()) else 0
+        return int(self._table["captures_lost"][0])
 
     def close(self) -> None:
         """Unload the explaining program."""
@@ -298,6 +299,11 @@ class KernelInspection:
 def _tags(leg: Any) -> list[tuple[int, int]]:  # noqa: ANN401 -- a record of numpy
     """(protocol, VLAN) of a leg's frames, the outer first."""
     return [(_port(tag["protocol"]), int(tag["vid"])) for tag in leg["tags"] if tag["protocol"]]
+
+
+def _left_out(record: Any) -> str:  # noqa: ANN401 -- a record of numpy
+    """See `Finding.left_out`."""
+    return ("active" if record["retired_active"] else "inactive") if record["retired_server"] else ""
 
 
 def _port(field: Any) -> int:  # noqa: ANN401 -- a number of numpy

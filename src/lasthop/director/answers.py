@@ -6,7 +6,6 @@ Owns what is known at a moment, and the questions about it. Nothing here changes
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import time
@@ -16,59 +15,27 @@ from lasthop import __version__
 from lasthop.config.build import timeout_key
 from lasthop.config.dump import dump
 from lasthop.director import reports
-from lasthop.director.captures import Captures
-from lasthop.director.drains import Drains
-from lasthop.director.explaining import Explaining
-from lasthop.errors import DirectorError, LasthopError
+from lasthop.director.packet_answers import PacketAnswers
+from lasthop.errors import DirectorError
 from lasthop.model.connection_query import ConnectionQuery, Top
 from lasthop.model.director import State
 from lasthop.model.status import StatusReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from lasthop.dataplane.interface import DataPlane, TableSize
-    from lasthop.director.captures import Capture
-    from lasthop.model.configuration import Configuration
     from lasthop.model.connection_query import ConnectionPage
     from lasthop.model.counter import CounterReport
-    from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
-    from lasthop.model.explanation import ExplanationReport
+    from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
     from lasthop.model.real_server import ServerReport
     from lasthop.model.service import ServiceReport
     from lasthop.model.template import TemplateReport
-    from lasthop.policy.plan import Plan
-
-#: Sweeps for those who ask may take this share of the director's time.
-_SWEEP_SHARE = 0.05
-
-_log = logging.getLogger(__name__)
 
 
-class Answers:
+class Answers(PacketAnswers):
     """A director as far as it can be asked."""
-
-    def __init__(self, configuration: Configuration, file: str, dataplane: DataPlane) -> None:
-        self._configuration = configuration
-        self._file = file
-        self._dataplane = dataplane
-        self._plan: Plan | None = None
-        self._size: TableSize | None = None
-        self._noted: dict[str, str] = {}
-        """Problem by what it is about."""
-        self._missing: frozenset[str] = frozenset()
-        self._started = time.monotonic()
-        self._drains = Drains()
-        self._captures = Captures(dataplane.inspection)
-        self._swept_at = 0.0
-        """When somebody's question was last answered by a sweep, and how long that took."""
-        self._sweep_took_s = 0.0
-        self.detached = False
-        """True once `detach` took the data plane out: the process has nothing left to do."""
 
     def dump(self) -> str:
         """See Operations.dump."""
@@ -96,7 +63,7 @@ class Answers:
             assured=size.assured,
             hops=len(self._live.hops()),
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
-            problems=[*self._noted.values(), *reports.problems(plan)],
+            problems=[*self._noted.values(), *reports.problems(plan), *reports.ill(self.health_reports(), plan)],
             asymmetric=self._live.inspection.asymmetry(),
             notes=[
                 *reports.notes(self._live.resizing),
@@ -132,6 +99,11 @@ class Answers:
         self._ready()
         return self._drains.reports(self._live.load(self._drains.keys()), time.monotonic(), self._oldest_s)
 
+    def health(self) -> list[HealthReport]:
+        """See Operations.health."""
+        self._ready()
+        return self.health_reports()
+
     def timeouts(self) -> TimeoutsReport:
         """See Operations.timeouts."""
         timeouts = self._configuration.director.timeouts
@@ -161,57 +133,6 @@ class Answers:
         """See Operations.counters."""
         return self._live.counters()
 
-    def explain(self, question: Question) -> ExplanationReport:
-        """See Operations.explain."""
-        plan, _ = self._ready()
-        return Explaining(self._configuration, plan, self._live).explain(question)
-
-    def capture(self, leg: str, directions: Collection[str]) -> Capture:
-        """See Operations.capture."""
-        self._ready()
-        legs = [attachment.leg for attachment in self._live.attachments()]
-        if leg not in legs:
-            raise DirectorError(f"can't capture on leg {leg!r}: there is none of that name", f"legs: {', '.join(legs)}")
-        return self._captures.begin([leg], directions)
-
-    def end_captures(self) -> None:
-        """Close all captures: the director is about to stop."""
-        self._captures.end()
-
     def _oldest_s(self, key: tuple[str, str]) -> float | None:
         page = self._live.connections(ConnectionQuery(service=key[0], server=key[1], top=Top.AGE, limit=1))
         return next((connection.age_s for connection in page.connections), None)
-
-    def _freshened(self) -> TableSize:
-        """Sweep, unless a sweep has just been: who asks often shall not take the director's time."""
-        _, size = self._ready()
-        began = time.monotonic()
-        if began - self._swept_at >= self._sweep_took_s / _SWEEP_SHARE:
-            self._size = size = self._live.sweep()
-            self._swept_at = time.monotonic()
-            self._sweep_took_s = self._swept_at - began
-        return size
-
-    def _note(self, about: str, problem: str) -> None:
-        before = self._noted.pop(about, "")
-        if problem:
-            self._noted[about] = problem
-        if problem and problem != before:
-            _log.error("%s", problem)
-        if before and not problem:
-            _log.info("mended: %s", before)
-
-    @property
-    def _live(self) -> DataPlane:
-        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' now."""
-        if self.detached:
-            name = self._configuration.director.name
-            raise DirectorError(
-                f"director '{name}' has detached and is ending", "start it again with: lasthop run FILE"
-            )
-        return self._dataplane
-
-    def _ready(self) -> tuple[Plan, TableSize]:
-        if self._plan is None or self._size is None:
-            raise LasthopError("the director has not started", "wait until it has published its configuration")
-        return self._plan, self._size

@@ -25,15 +25,17 @@ from lasthop.model.edit import Administer, EditReport
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
+from lasthop.policy.health import effective, next_death
 from lasthop.policy.refresh import refresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.director.journal import Journal
     from lasthop.model.configuration import Configuration
     from lasthop.model.edit import Edit
+    from lasthop.model.health import Health
     from lasthop.model.real_server import Address
     from lasthop.policy.plan import Plan
 
@@ -72,8 +74,10 @@ class Director(Answers):
         """When the table may be resized: not at once again after it failed."""
         self.on_detached: Callable[[], None] = lambda: None
         """Called by `detach`."""
-        self.on_applied: Callable[[], None] = lambda: None
+        self.on_applied: list[Callable[[], None]] = []
         """Called when what is wanted was changed, by a file or by an edit."""
+        self.health_of: Callable[[], Mapping[tuple[str, str], tuple[Health, float]]] = dict
+        """Of each check its health, and since when on the monotonic clock."""
         self.wanted: frozenset[tuple[int, Address]] = frozenset()
         """The (ifindex, address) pairs whose MAC addresses are needed."""
 
@@ -128,6 +132,26 @@ class Director(Answers):
         self._note("table", "")
         return going
 
+    def health_changed(self) -> None:
+        """Publish what follows from the health of real servers now. A problem is kept for `status` and logged once."""
+        if self.detached or self._plan is None:
+            return
+        services = self._configuration.services
+        found = effective(services, self.health_of(), time.monotonic(), self._health)
+        if found == self._health:
+            return
+        before, self._health = self._health, found
+        for label in found.empty ^ before.empty:
+            _log.warning("service %s is %s its quorum", label, "below" if label in found.empty else "at")
+        try:
+            self._publish(self._compiler.plan(self._configuration, self._surroundings, found))
+        except LasthopError as error:
+            self._note("plan", str(error))
+
+    def next_death(self) -> float | None:
+        """When the next grace of a real server that is down ends, on the monotonic clock."""
+        return next_death(self._configuration.services, self.health_of(), time.monotonic())
+
     def drain_step(self) -> None:
         """Watch the real servers that are drained; disable those whose time is over."""
         if self.detached or not self._drains.keys():
@@ -154,7 +178,7 @@ class Director(Answers):
         given = parse(text, file, self._default_connections)
         require_same_director(self._configuration, given, file)
         compiler = Compiler() if dry_run else self._compiler
-        plan = compiler.plan(given, self._surroundings)
+        plan = compiler.plan(given, self._surroundings, self._health)
         changes = difference(self._configuration, given)
         if given.director.connections != self._configuration.director.connections:
             require_room(size, live.resizing, given.director.connections)
@@ -168,7 +192,7 @@ class Director(Answers):
             self._keep(lambda journal: journal.begin(text))
             for change in changes:
                 _log.info("%s %s %s", change.subject, change.kind, ", ".join(change.details))
-            self.on_applied()
+            self._tell_applied()
         return ChangeReport(
             director=given.director.name,
             configuration=file,
@@ -181,12 +205,12 @@ class Director(Answers):
         """See Operations.edit."""
         self._ready()
         after = edited(self._configuration, edits)
-        self._publish(self._compiler.plan(after, self._surroundings))
+        self._publish(self._compiler.plan(after, self._surroundings, self._health))
         self._desire(after)
         self._note("plan", "")
         _log_edits(edits)
         problem = self._keep(lambda journal: journal.append(edits, after))
-        self.on_applied()
+        self._tell_applied()
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
         return EditReport(director=after.director.name, warnings=warnings)
 
@@ -218,12 +242,16 @@ class Director(Answers):
         self._surroundings = surroundings = surroundings_of(observation)
         self._missing = frozenset(leg.interface for leg in self._configuration.legs) - surroundings.links.keys()
         try:
-            plan = self._compiler.plan(self._configuration, surroundings)
+            plan = self._compiler.plan(self._configuration, surroundings, self._health)
         except NetworkError:
             if self._plan is not None:
                 self._publish(refresh(self._plan, surroundings))
             raise
         self._publish(plan)
+
+    def _tell_applied(self) -> None:
+        for told in self.on_applied:
+            told()
 
     def _desire(self, configuration: Configuration) -> None:
         self._configuration = configuration

@@ -255,7 +255,13 @@ def _candidate(
 ) -> model.CandidateReport:
     found = load.get((service.label, server.name))
     active, inactive = (found.active, found.inactive) if found else (0, 0)
-    state = _state(server, overloaded=bool(found and found.overloaded))
+    chosen, over = server.name == finding.real_server, finding.connection
+    if finding.left_out and over and (over.service, over.real_server) == (service.label, server.name):
+        active -= finding.left_out == "active"
+        inactive -= finding.left_out == "inactive"
+    # Without the connection that is over, it may be below its threshold again.
+    overloaded = bool(found and found.overloaded) and not (chosen and finding.left_out)
+    state = _state(server, overloaded=overloaded)
     return model.CandidateReport(
         name=server.name,
         weight=server.weight,
@@ -263,7 +269,7 @@ def _candidate(
         inactive=inactive,
         state=state,
         cost=cost(service.choice, server.weight, active, inactive) if compared and state == "usable" else None,
-        chosen=server.name == finding.real_server,
+        chosen=chosen,
     )
 
 
@@ -286,8 +292,8 @@ def _chances(service: PlannedService | None, finding: Finding) -> list[str]:
         return notes
     if finding.chosen_by == "scheduler" and service.choice is Choice.BY_LOAD_TWOS:
         notes.append("The scheduler twos draws two real servers by chance: the packet itself may get another one.")
-    if finding.chosen_by == "scheduler" and finding.ended and service.choice in FORMULAS:
-        notes.append("The connection that is over still counts in these numbers; for the packet itself it will not.")
+    if finding.chosen_by == "scheduler" and finding.left_out and service.choice in FORMULAS:
+        notes.append("The connection that is over is left out of these numbers.")
     if finding.chosen_by == "rendezvous" and not finding.read.opening and not finding.read.error:
         notes.append("The packet opens no connection, so the scheduler is not asked.")
     if finding.chosen_by == "scheduler" and finding.local:

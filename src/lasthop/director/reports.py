@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from lasthop.model.health import Health
 from lasthop.model.leg import LegReport, Mode, ReplyTo
 from lasthop.model.real_server import ServerReport
 from lasthop.model.service import ServiceReport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from lasthop.dataplane.interface import Attachment, Load, Measured, Resizing
     from lasthop.model.drain import DrainReport
+    from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan, PlannedServer, PlannedService
 
@@ -187,10 +189,25 @@ def _drain_note(drain: DrainReport) -> str:
     return told
 
 
+def ill(health: Iterable[HealthReport], plan: Plan) -> list[str]:
+    """Real servers that a health check finds down, and services that have too few others."""
+    told = [
+        f"real server {each.real_server} is down for {each.for_s:.0f} s: {each.last or 'no answer yet in a row'} "
+        f"({each.check} {each.target}, {each.service})"
+        for each in health
+        if each.health == Health.DOWN
+    ]
+    return told + [
+        f"service {service.label} is below its quorum: none of its real servers is used"
+        for service in plan.services
+        if service.below_quorum
+    ]
+
+
 def _health(server: PlannedServer, legs_up: Collection[str]) -> str:
     if server.mac is None:
         return "unresolved"
-    return "up" if server.leg in legs_up else "down"
+    return "up" if server.leg in legs_up and not server.down else "down"
 
 
 def _server_report(

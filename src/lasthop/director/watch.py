@@ -38,7 +38,7 @@ class NetworkWatch:
     async def follow(self, director: Director) -> None:
         """Keep `director` informed until cancelled."""
         loop = asyncio.get_running_loop()
-        director.on_applied = self._changed.set
+        director.on_applied.append(self._changed.set)
         try:
             await self._keep_resolved(director)
             while not director.detached:
@@ -53,6 +53,7 @@ class NetworkWatch:
                     director.noted("network", error)
                 await self._keep_resolved(director)
         finally:
+            director.on_applied.remove(self._changed.set)
             loop.remove_reader(self._network.changes())
 
     def close(self) -> None:

@@ -37,11 +37,16 @@ table inet firewall {
 }
 """
 
-#: sysctl of a firewall -> value; acct gives packets per direction of each tracked connection.
+#: sysctl of a firewall -> value; acct gives packets per direction of each tracked connection. What is over is
+#: remembered for ten minutes, so that it can be judged after a long test.
 SETTINGS = {
     "net/netfilter/nf_conntrack_tcp_loose": "0",
     "net/netfilter/nf_conntrack_acct": "1",
     "net/netfilter/nf_conntrack_tcp_be_liberal": "0",
+    **{
+        f"net/netfilter/nf_conntrack_tcp_timeout_{state}": "600"
+        for state in ("fin_wait", "close_wait", "last_ack", "time_wait", "close")
+    },
 }
 
 

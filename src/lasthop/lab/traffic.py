@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 PARALLEL = 64
 TIMEOUT = patience(5.0)
 #: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
-#: connection must not be about two of them. Whoever opens connections in a test takes the next of these.
-PORTS = itertools.cycle(range(10_240, 65_536))
+#: connection must not be about two of them. Whoever opens connections in a test takes the next of these. Their
+#: number is a prime, so that a client which takes turns with others has used all of them before one comes again.
+PORTS = itertools.cycle(range(10_245, 65_536))
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def build(drawn: Layout, names: Mapping[str, str], *, xdp: bool, offloads: bool)
         for place in drawn.directors:
             for interface, _zone in place.legs:
                 set_offloads(names[place.name], interface, _TAGS_IN_FRAMES)
+                _keep_packets_apart(names[place.name], interface)
     if not offloads:
         for box in ("client", "www"):
             set_offloads(names[box], "eth0", {"tx": False, "tso": False, "gso": False, "gro": False})
@@ -168,9 +169,14 @@ def _prepare_for_xdp(namespace: str, interface: str) -> None:
     """Make a veth a fit neighbour of one with native XDP.
 
     The checksums of what it sends must be complete (tx off), and it takes XDP frames only with NAPI,
-    which GRO switches on. GRO's limit of one frame keeps packets as they were sent, for captures.
+    which GRO switches on.
     """
     set_offloads(namespace, interface, {"tx": False, "gro": True, **_TAGS_IN_FRAMES})
+    _keep_packets_apart(namespace, interface)
+
+
+def _keep_packets_apart(namespace: str, interface: str) -> None:
+    """Let GRO, which native XDP switches on, make no larger packets of what was sent, for captures."""
     with inside(namespace):
         run(["ip", "link", "set", interface, "gro_max_size", "100"], where=namespace)
 

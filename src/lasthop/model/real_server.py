@@ -43,6 +43,8 @@ class RealServer:
     """When one that is drained becomes disabled, in UTC; None: never by itself."""
     other_addresses: tuple[Address, ...] = ()
     """Further addresses of the box, of either family: packets to them go to it."""
+    health_target: Address | None = None
+    """Whom the service's health check asks in its name; None: as the check says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class ServerReport:
     weight: int
     effective_weight: int
     health: str
-    """``up``, or ``unresolved`` while the kernel knows no MAC address for it."""
+    """``up``; ``down`` by its leg or a health check; ``unresolved`` while the kernel knows no MAC address for it."""
     active: int
     inactive: int
     persistent: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lasthop.model.statistics import Rates, Statistics
 
 if TYPE_CHECKING:
+    from lasthop.model.health import HealthCheck
     from lasthop.model.real_server import Address, RealServer
     from lasthop.model.rule import Match
 
@@ -23,7 +24,7 @@ class WhenEmpty(StrEnum):
 
 
 class OnDeath(StrEnum):
-    """What happens to the connections of a real server that is disabled."""
+    """What happens to the connections of a real server that is disabled, or that its checks find dead."""
 
     KEEP = "keep"
     """They are sent to it as before."""
@@ -91,6 +92,14 @@ class Service:
     one_packet: bool = False
     """Every UDP packet is scheduled by itself (LVS: ops)."""
     related: Related = Related.NONE
+    health: HealthCheck | None = None
+    """None: its real servers are not checked."""
+    grace: float = 0.0
+    """Seconds that a real server must be down before `on_death` is for its connections."""
+    quorum: int = 0
+    """Weight of real servers that are up and usable below which the service is empty (keepalived: quorum)."""
+    hysteresis: int = 0
+    """What must be there beyond the quorum before it is not empty any more (keepalived: hysteresis)."""
     family: str = ""
     """``ipv6``: of a mark, beside the service for its other packets (LVS: ``-f 1 -6``); empty: both families."""
     label: str = field(init=False, repr=False, compare=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lasthop.model.health import Effective
 from lasthop.model.real_server import Admin
 from lasthop.policy.classifier import plan_rules
 from lasthop.policy.placement import Ground, plan_legs, plan_neighbours, require_one_identity
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
     from lasthop.policy.surroundings import Surroundings
 
 
-def compile_plan(configuration: Configuration, surroundings: Surroundings) -> Plan:
+#: Nobody is down.
+ALL_WELL = Effective()
+
+
+def compile_plan(configuration: Configuration, surroundings: Surroundings, health: Effective = ALL_WELL) -> Plan:
     """Return what the data plane shall hold for `configuration` on a machine as `surroundings` has it.
 
-    A real server without a MAC address, or on a leg that is down, is part of the plan and not usable.
+    A real server without a MAC address, on a leg that is down, or that is down by its health is part of the plan and
+    not usable.
 
     Raises NetworkError where the configuration does not fit the machine (no such interface, a real server on no leg,
     a service in two zones), DirectorError where it makes more rules than the data plane holds.
     """
-    return Compiler().plan(configuration, surroundings)
+    return Compiler().plan(configuration, surroundings, health)
 
 
 class Compiler:
@@ -47,8 +53,9 @@ class Compiler:
         self._rules: tuple[object, tuple[PlannedRule, ...]] = (None, ())
         self._plan: Plan | None = None
         self._settings: Settings | None = None
+        self._health = ALL_WELL
 
-    def plan(self, configuration: Configuration, surroundings: Surroundings) -> Plan:
+    def plan(self, configuration: Configuration, surroundings: Surroundings, health: Effective = ALL_WELL) -> Plan:
         """See `compile_plan`. If it raises, nothing is remembered of it."""
         legs = plan_legs(configuration.legs, surroundings)
         seen = self._surroundings
@@ -69,12 +76,13 @@ class Compiler:
             and surroundings.neighbours == seen.neighbours
             and settings == self._settings
         )
+        changed = _changed_health(self._health, health)
         services = {
             service.label: (
                 service,
                 placement,
-                _planned_again(service, known.get(service.label), resolved_alike=resolved_alike)
-                or _plan_service(service, placement, surroundings, settings),
+                _planned_again(service, known.get(service.label), changed, resolved_alike=resolved_alike)
+                or _plan_service(service, placement, surroundings, settings, health),
             )
             for service, placement in zip(configuration.services, placements, strict=True)
         }
@@ -92,7 +100,7 @@ class Compiler:
             neighbours=self._plan.neighbours if self._plan and resolved_alike else plan_neighbours(legs, surroundings),
         )
         self._surroundings, self._legs, self._services, self._plan = surroundings, legs, services, plan
-        self._settings = settings
+        self._settings, self._health = settings, health
         return plan
 
     def _planned_rules(
@@ -146,9 +154,26 @@ def _places(placement: Placement) -> list[tuple[str, Address, tuple[Address, ...
 
 
 def _planned_again(
-    service: Service, known: tuple[Service, Placement, PlannedService] | None, *, resolved_alike: bool
+    service: Service,
+    known: tuple[Service, Placement, PlannedService] | None,
+    changed: frozenset[str],
+    *,
+    resolved_alike: bool,
 ) -> PlannedService | None:
-    return known[2] if known is not None and resolved_alike and known[0] is service else None
+    """Return the plan of a service that is as it was; `changed` are labels and names whose health is not."""
+    if known is None or not resolved_alike or known[0] is not service:
+        return None
+    if changed and (service.label in changed or any(server.name in changed for server in service.real_servers)):
+        return None
+    return known[2]
+
+
+def _changed_health(before: Effective, after: Effective) -> frozenset[str]:
+    """Return names of real servers, and labels of services, that health makes something else of now."""
+    if before == after:
+        return frozenset()
+    dead = before.dead ^ after.dead
+    return (before.down ^ after.down) | (before.empty ^ after.empty) | {name for _, name in dead}
 
 
 def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
@@ -163,10 +188,10 @@ def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
 
 
 def _plan_service(
-    service: Service, placement: Placement, surroundings: Surroundings, settings: Settings
+    service: Service, placement: Placement, surroundings: Surroundings, settings: Settings, health: Effective
 ) -> PlannedService:
     scheduler = SCHEDULERS[service.scheduler]
-    servers = tuple(_plan_server(server, leg, surroundings) for server, leg in placement)
+    servers = tuple(_plan_server(server, leg, surroundings, service.label, health) for server, leg in placement)
     persistence = service.persistence
     return PlannedService(
         label=service.label,
@@ -187,23 +212,30 @@ def _plan_service(
         one_packet=service.one_packet,
         on_death=service.on_death,
         expire_quiescent_template=settings.expire_quiescent_template,
+        below_quorum=service.label in health.empty,
     )
 
 
-def _plan_server(server: RealServer, leg: PlannedLeg, surroundings: Surroundings) -> PlannedServer:
+def _plan_server(
+    server: RealServer, leg: PlannedLeg, surroundings: Surroundings, label: str, health: Effective
+) -> PlannedServer:
     mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
+    down = server.name in health.down
+    wanted = server.admin is not Admin.DISABLED and not down and label not in health.empty
     return PlannedServer(
         name=server.name,
         address=server.address,
         leg=leg.name,
         mac=mac,
         weight=0 if server.admin is Admin.DRAINED else server.weight,
-        usable=mac is not None and leg.up and server.admin is not Admin.DISABLED,
+        usable=mac is not None and leg.up and wanted,
         upper_threshold=server.upper_threshold,
         lower_threshold=server.lower_threshold,
         admin=server.admin,
         configured_weight=server.weight,
         other_addresses=server.other_addresses,
+        down=down,
+        died=(label, server.name) in health.dead,
     )
 
 

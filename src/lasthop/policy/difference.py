@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lasthop.model.configuration import Configuration
     from lasthop.model.director import Settings, Timeouts
+    from lasthop.model.health import HealthCheck
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import RealServer
     from lasthop.model.service import Persistence, Service
@@ -99,6 +100,18 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     yield from _value("related", before.related, after.related)
     yield from _value("on_death", before.on_death, after.on_death)
     yield from _value("when_empty", before.when_empty, after.when_empty)
+    yield from _health(before.health, after.health)
+    yield from _value("grace", f"{before.grace:g} s", f"{after.grace:g} s")
+    yield from _value("quorum", before.quorum, after.quorum)
+    yield from _value("hysteresis", before.hysteresis, after.hysteresis)
+
+
+def _health(before: HealthCheck | None, after: HealthCheck | None) -> Iterator[str]:
+    if before is None or after is None:
+        yield from _value("health", before.check if before else _NONE, after.check if after else _NONE)
+        return
+    for each in fields(before):
+        yield from _value(f"health.{each.name}", getattr(before, each.name), getattr(after, each.name))
 
 
 def _server(before: RealServer, after: RealServer) -> Iterator[str]:
@@ -110,6 +123,7 @@ def _server(before: RealServer, after: RealServer) -> Iterator[str]:
     yield from _value("upper_threshold", before.upper_threshold, after.upper_threshold)
     yield from _value("lower_threshold", before.lower_threshold, after.lower_threshold)
     yield from _value("admin", before.admin, after.admin)
+    yield from _value("health_target", before.health_target or _NONE, after.health_target or _NONE)
     yield from _value("drain_until", before.drain_until or _NONE, after.drain_until or _NONE)
 
 

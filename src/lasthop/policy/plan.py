@@ -137,11 +137,15 @@ class PlannedServer:
     admin: Admin = Admin.ENABLED
     configured_weight: int = 1
     other_addresses: tuple[Address, ...] = ()
+    down: bool = False
+    """A health check says so."""
+    died: bool = False
+    """It is down, and its service's grace is over."""
 
     @property
     def dead(self) -> bool:
         """Its connections go the way of the service's `on_death`."""
-        return self.admin is Admin.DISABLED
+        return self.died or self.admin is Admin.DISABLED
 
     @property
     def effective_weight(self) -> int:
@@ -174,6 +178,8 @@ class PlannedService:
     on_death: OnDeath = OnDeath.KEEP
     persistence_prefix6: int = 128
     related: Related = Related.NONE
+    below_quorum: bool = False
+    """None of its real servers is used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ def _refresh_service(
     for server in service.servers:
         leg = legs[server.leg]
         mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
-        servers.append(replace(server, mac=mac, usable=mac is not None and leg.up))
+        fit = not (server.dead or server.down or service.below_quorum)
+        servers.append(replace(server, mac=mac, usable=mac is not None and leg.up and fit))
     return replace(
         service,
         servers=tuple(servers),

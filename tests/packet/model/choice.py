@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.oracles import pair_hash, rr, wlc
 from tests.packet.model import fragment
+from tests.packet.model.ip import WALKED
 from tests.packet.model.nouns import EVERY_PORT, Exit, Template, lies_in
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def classify(memory: Memory, leg: Leg, came: Place, packet: Packet) -> Service |
     for rule in memory.rules:
         if rule.service is None and _matches(rule, leg, box, packet):
             raise Exit("KERNEL_PASS_RULE")
-    skipped = packet.error and "errors by address" in memory.as_built
-    addressed = None if skipped else _by_address(memory, packet)
+    addressed = _by_address(memory, packet)
     if addressed is not None and box not in addressed.servers:
         return addressed
     if any(lies_in(packet.destination, each) for each in memory.local):
@@ -55,12 +55,17 @@ def _portless(packet: Packet) -> bool:
     return packet.later
 
 
+def _protocol_unknown(packet: Packet) -> bool:
+    """Whether its protocol is unknown, because its part of the datagram begins with a further extension header."""
+    return packet.later and packet.family == 6 and packet.protocol in WALKED
+
+
 def _matches(rule: Rule, leg: Leg, box: str, packet: Packet) -> bool:
     return (
         rule.leg in {None, leg.name}
         and (rule.source_real_server is None or (box != "" and rule.source_real_server in {"*", box}))
         and rule.family in {None, packet.family}
-        and rule.protocol in {None, packet.protocol}
+        and (rule.protocol in {None, packet.protocol} or (rule.service is not None and _protocol_unknown(packet)))
         and (rule.source is None or lies_in(packet.source, rule.source))
         and (rule.destination is None or lies_in(packet.destination, rule.destination))
         and rule.dscp in {None, packet.dscp}
@@ -103,27 +108,23 @@ class Choice:
         self.event = ""
         early = fragment.early_choice(memory, key, service.label)
         name = early if early and service.servers[early].usable else ""
-        self.persistent = service.persistence_s > 0 and not (name and "early unbound" in memory.as_built)
+        bound = _bound(memory, service, packet)
+        self.persistent = service.persistence_s > 0 and (not name or bound in {"", name})
         if not name and service.related:
             name = _related(memory, service, zone, packet)
             self.event = "EVENT_RELATED" if name else ""
-        if not name:
-            name = _bound(memory, service, packet) or self._scheduled()
-        self.name = name
+            self.persistent = self.persistent and not name
+        self.name = name or bound or self._scheduled()
 
     def settle(self) -> None:
         if self.event:
             self._memory.events[self.event] += 1
-        self.take_turn()
+        if self.turn is not None:
+            self._service.last_turn = self.turn
         if self.persistent:
             key = self._memory.client_key(self._service.label, self._packet.source)
             expires = self._memory.now + self._service.persistence_s
             self._memory.templates[key] = Template(self.name, expires)
-
-    def take_turn(self) -> None:
-        """The next one's turn follows, if this choice was by turns."""
-        if self.turn is not None:
-            self._service.last_turn = self.turn
 
     def _scheduled(self) -> str:
         service = self._service
@@ -152,16 +153,9 @@ def _bound(memory: Memory, service: Service, packet: Packet) -> str:
 
 
 def _related(memory: Memory, service: Service, zone: str, packet: Packet) -> str:
-    """The real server that the oldest live connection of the two addresses goes to or comes from."""
-    pair = {packet.source, packet.destination}
-    live = [
-        each
-        for key, each in memory.table.items()
-        if key[0] == zone and {key[2][0], key[3][0]} == pair and not memory.expired(each)
-    ]
-    if "oldest pair only" in memory.as_built:
-        noted = memory.pairs.get((zone, frozenset(pair)))
-        live = [each for each in live if each.key == noted]
+    """The real server that the oldest live connection which is noted of the two addresses goes to or comes from."""
+    noted = memory.pairs.get((zone, frozenset({packet.source, packet.destination})), [])
+    live = [each for key in noted if (each := memory.live(key)) is not None]
     if not live:
         return ""
     oldest = min(live, key=lambda each: each.turn)

@@ -9,11 +9,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.packet.model import choice, connection, fragment, frame, last_hop, packet, way
-from tests.packet.model.memory import Memory
+from tests.packet.model.memory import Memory, NoteKind
 from tests.packet.model.nouns import Connection, Exit, Hop, Outcome, Server
 
 if TYPE_CHECKING:
-    from tests.packet.model.memory import DatagramKey, Note
+    from tests.packet.model.memory import DatagramKey
     from tests.packet.model.nouns import Key, Leg, Link, Packet, Place, Service
 
 _PROTOCOLS_OF_SLOPPINESS = {6: "tcp", 132: "sctp"}
@@ -53,7 +53,7 @@ class Passage:
         self.link = frame.read(self.raw)
         self.leg = frame.leg_of(self.model.legs.values(), self.interface, self.link)
         frame.require_ours(self.leg, self.link)
-        self.packet = packet.read(self.raw[self.link.ip :], self.link.ethertype, self.model.as_built)
+        self.packet = packet.read(self.raw[self.link.ip :], self.link.ethertype)
         if self.packet.error:
             return self._error()
         if self.packet.later:
@@ -131,7 +131,7 @@ class Passage:
 
     def _new(self) -> tuple[str, Hop]:
         model, told = self.model, self.packet
-        found = choice.classify(model, self.leg, self.came, told)
+        found = self._classified()
         if isinstance(found, Server):
             return self._addressed(found)
         name = choice.by_rendezvous(found, told)
@@ -144,8 +144,6 @@ class Passage:
             raise Exit("DROP_MIDSTREAM")
         back = last_hop.place_for(model, self.leg, self.link.source, told.source)
         if not last_hop.may_become(model, self.leg, back):
-            if told.opening and "denied takes a turn" in model.as_built:
-                choice.Choice(model, found, self.leg.zone, told, self._datagram).take_turn()
             hop = self._way(found.servers[name].hop)
             model.events["EVENT_HOP_DENIED"] += 1
             fragment.note_first(model, self._datagram, hop, self.key, (found.label, name))
@@ -158,6 +156,15 @@ class Passage:
         chosen.settle()
         return "FORWARDED_OPENING", self._remember(found.label, chosen.name, hop, back, persistent=chosen.persistent)
 
+    def _classified(self) -> Service | Server:
+        """What takes a packet of no connection. To the kernel by a pass rule, the rest of its datagram follows it."""
+        try:
+            return choice.classify(self.model, self.leg, self.came, self.packet)
+        except Exit as leaves:
+            if leaves.reason == "KERNEL_PASS_RULE":
+                fragment.note_passed(self.model, self._datagram)
+            raise
+
     def _addressed(self, server: Server) -> tuple[str, Hop]:
         """To a real server's own address: no service's."""
         hop = self._way(server.hop)
@@ -165,6 +172,10 @@ class Passage:
         if self.packet.reset:
             fragment.note_first(self.model, self._datagram, hop, self.key, ("", server.name))
             return "FORWARDED_STRAY", hop
+        if not last_hop.may_become(self.model, self.leg, back):
+            self.model.events["EVENT_HOP_DENIED"] += 1
+            fragment.note_first(self.model, self._datagram, hop, self.key, ("", server.name))
+            return "FORWARDED_UNTRACKED", hop
         reason = "FORWARDED_OPENING" if self.packet.opening else "FORWARDED_MIDSTREAM"
         return reason, self._remember("", server.name, hop, back)
 
@@ -180,10 +191,7 @@ class Passage:
         made.state = connection.next_state(connection.first_state(told), told, "input_only")
         made.packets[0], made.bytes[0] = 1, told.size
         model.table[self.key] = made
-        pair = self.key[0], frozenset({told.source, told.destination})
-        oldest = model.pairs.get(pair)
-        if oldest is None or model.live(oldest) is None:
-            model.pairs[pair] = self.key
+        model.note_pair(self.key)
         fragment.note_first(model, self._datagram, hop, self.key, (service, server))
         return hop
 
@@ -193,41 +201,34 @@ class Passage:
         assert datagram is not None
         note = fragment.noted(self.model, datagram)
         # Without a note, the key of a protocol that has no ports is whole all the same.
-        self.key = self.packet.key(self.leg.zone) if note is None else self._noted_key(note)
+        self.key = self.packet.key(self.leg.zone) if note is None else note.key
         known = self._still_known(self.key)
         if known is not None:
             return self._later_of(known)
         if note is None:
             return self._early(datagram)
+        if note.kind is NoteKind.PASSED:
+            raise Exit("KERNEL_PASS_RULE")
         return "FORWARDED_FRAGMENT", self._way(note.hop)
-
-    def _noted_key(self, note: Note) -> Key | None:
-        """The key of the connection that a note leads to."""
-        if "notes without ports" in self.model.as_built and note.without_ports:
-            return self.packet.key(self.leg.zone)
-        return note.key
 
     def _later_of(self, known: Connection) -> tuple[str, Hop]:
         request = self.packet.source == known.source[0]
         fate = self._fate(known, request=request)
-        if fate:
+        if fate not in {"", "MOVED"}:
             raise Exit(fate)
         hop = self._way(known.forward if request else known.last)
         connection.count(self.model, known, self.packet, request=request)
         return "FORWARDED_FRAGMENT", hop
 
     def _still_known(self, key: Key | None) -> Connection | None:
-        """The connection of a later fragment; one that is over, or of a dead real server, ends as with any packet."""
+        """The connection of a later fragment; one that is over ends as with any packet, but none begins anew."""
         known = None if key is None else self.model.table.get(key)
         if known is None:
             return None
         if self.model.expired(known):
             self._end("EVENT_EXPIRED")
-        elif self._fate(known, request=self.packet.source == known.source[0]) == "MOVED":
-            self._end("EVENT_MOVED")
-        else:
-            return known
-        return None
+            return None
+        return known
 
     def _early(self, key: DatagramKey) -> tuple[str, Hop]:
         found = choice.classify(self.model, self.leg, self.came, self.packet)
@@ -262,8 +263,7 @@ class Passage:
         """The connection that an error is about."""
         datagram = fragment.quoted_datagram(self.packet, self.leg.zone)
         note = fragment.noted(self.model, datagram)
-        self.key = self.packet.key(self.leg.zone) if note is None or note.key is None else self._noted_key(note)
-        assert self.key is not None
+        self.key = self.packet.key(self.leg.zone) if note is None or note.key is None else note.key
         known = self.model.live(self.key)
         self.over = known is None and self.key in self.model.table
         return known
@@ -277,6 +277,5 @@ class Passage:
 
     def _noted_error(self, hop: Hop) -> Hop:
         """An error that is a first fragment makes a note as any: of its own datagram, not of the quoted one."""
-        if "error without note" not in self.model.as_built:
-            fragment.note_first(self.model, self._datagram, hop, None)
+        fragment.note_error(self.model, self._datagram, hop)
         return hop

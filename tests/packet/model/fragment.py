@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.packet.model.memory import NOTE_S, Note
+from tests.packet.model.memory import NOTE_S, Note, NoteKind
 
 if TYPE_CHECKING:
     from tests.packet.model.memory import DatagramKey, Memory
@@ -51,13 +51,24 @@ def note_first(
 
 def note_early(memory: Memory, key: DatagramKey, hop: Hop, to: tuple[str, str]) -> None:
     """A later fragment went to a real server of a service before its first one came."""
-    memory.notes[key] = Note(memory.now, hop, None, *to, early=True)
+    memory.notes[key] = Note(memory.now, hop, None, *to, NoteKind.EARLY)
+
+
+def note_error(memory: Memory, key: DatagramKey | None, hop: Hop) -> None:
+    """The first fragment of an ICMP error went to `hop`."""
+    if key is not None:
+        memory.notes[key] = Note(memory.now, hop, None, "", "", NoteKind.ERROR)
+
+
+def note_passed(memory: Memory, key: DatagramKey | None) -> None:
+    """A pass rule left a first fragment to the kernel."""
+    if key is not None:
+        memory.notes[key] = Note(memory.now, None, None, "", "", NoteKind.PASSED)
 
 
 def early_choice(memory: Memory, key: DatagramKey | None, service: str) -> str:
     """The real server that a datagram's first fragment is to be given by a service, empty if none."""
     found = noted(memory, key)
-    if found is None or found.service != service:
+    if found is None or found.kind is not NoteKind.EARLY or found.service != service:
         return ""
-    as_built = "notes without ports" in memory.as_built and found.without_ports
-    return found.server if found.early or as_built else ""
+    return found.server

@@ -51,7 +51,7 @@ class Header:
     at: int
 
 
-def read(data: bytes, ethertype: int, as_built: frozenset[str] = frozenset()) -> Header:
+def read(data: bytes, ethertype: int) -> Header:
     """The header that a frame's packet begins with, judged."""
     if ethertype not in {IPV4, IPV6}:
         raise Exit("KERNEL_NOT_IP")
@@ -61,7 +61,7 @@ def read(data: bytes, ethertype: int, as_built: frozenset[str] = frozenset()) ->
     if are_martian(header.source, header.destination):
         raise Exit("KERNEL_MARTIAN")
     if header.family == 6:
-        _walk(header, data if "beyond the payload" in as_built else header.data)
+        _walk(header)
     return header
 
 
@@ -72,7 +72,7 @@ def read_quoted(data: bytes, family: int, sender: Address) -> Header:
     if header.source != sender or are_martian(header.destination, header.source):
         raise Exit("KERNEL_BAD_HEADER")
     if family == 6:
-        _walk(header, header.data)
+        _walk(header)
     return header
 
 
@@ -121,18 +121,15 @@ def _read6(data: bytes, *, quoted: bool) -> Header:
     return Header(6, data[8:24], data[24:40], data[6], dscp, size, False, None, data, 40)
 
 
-def _walk(header: Header, frame: bytes) -> None:
-    """Over the extension headers, up to eight of them within 512 bytes; behind more, nothing is looked at.
-
-    What is read is in `frame`, which may go further than the packet.
-    """
+def _walk(header: Header) -> None:
+    """Over the extension headers, up to eight of them within 512 bytes; behind more, nothing is looked at."""
     data = header.data
     for _ in range(MOST_EXTENSIONS):
         if header.protocol not in WALKED:
             return
-        _require(frame, header.at + 8)
-        kind, header.protocol = header.protocol, frame[header.at]
-        length = 8 if kind == FRAGMENT else (frame[header.at + 1] + 1) * 8
+        _require(data, header.at + 8)
+        kind, header.protocol = header.protocol, data[header.at]
+        length = 8 if kind == FRAGMENT else (data[header.at + 1] + 1) * 8
         if header.at + length > MOST_BYTES:
             header.protocol = ANY_OTHER
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from tests.packet.model.nouns import Hop, masked
@@ -32,21 +33,29 @@ NOTE_S = 30.0
 DatagramKey = tuple[str, "Address", "Address", int, int]
 
 
+#: Connections of a pair of addresses that are noted at once.
+PAIR_CONNECTIONS = 8
+
+
+class NoteKind(Enum):
+    """Which fragment a note is of: EARLY, a later one before any; ERROR, an ICMP error's; PASSED by a pass rule."""
+
+    FIRST = 0
+    EARLY = 1
+    ERROR = 2
+    PASSED = 3
+
+
 @dataclass(slots=True)
 class Note:
     """What is remembered of a datagram whose fragments come: its connection's key, and where they went."""
 
     made: float
-    hop: Hop
+    hop: Hop | None
     key: Key | None
     service: str
     server: str
-    early: bool = False
-    """The first fragment was not seen: it is to be given this real server by this service."""
-
-    @property
-    def without_ports(self) -> bool:
-        return self.key is None or self.key[2][1] == self.key[3][1] == 0
+    kind: NoteKind = NoteKind.FIRST
 
 
 @dataclass(slots=True)
@@ -65,11 +74,9 @@ class Memory:
     hops: dict[Place, Hop] = field(default_factory=dict)
     table: dict[Key, Connection] = field(default_factory=dict)
     templates: dict[tuple[str, Address], Template] = field(default_factory=dict)
-    pairs: dict[tuple[str, frozenset[Address]], Key] = field(default_factory=dict)
-    """(zone, two addresses) -> the connection that was the oldest of theirs when it was opened."""
+    pairs: dict[tuple[str, frozenset[Address]], list[Key]] = field(default_factory=dict)
+    """(zone, two addresses) -> connections of theirs, in any order."""
     notes: dict[DatagramKey, Note] = field(default_factory=dict)
-    as_built: frozenset[str] = frozenset()
-    """Where the object is known to differ from the documents: names of tests/packet/differences.py."""
     events: Counter[str] = field(default_factory=Counter)
     everyone: list[Hop] = field(default_factory=list)
     """All hops that were ever used: those, too, whose place another one has taken."""
@@ -82,6 +89,17 @@ class Memory:
         """The connection of a key, unless its time is over."""
         found = self.table.get(key)
         return None if found is None or self.expired(found) else found
+
+    def note_pair(self, key: Key) -> None:
+        """Note a connection for its two addresses: where it was before, or where none is that lives, else nowhere."""
+        noted = self.pairs.setdefault((key[0], frozenset({key[2][0], key[3][0]})), [])
+        over = [each for each in noted if each != key and self.live(each) is None]
+        if key in noted:
+            return
+        if over and noted.index(over[0]) < PAIR_CONNECTIONS:
+            noted[noted.index(over[0])] = key
+        elif len(noted) < PAIR_CONNECTIONS:
+            noted.append(key)
 
     def sweep(self) -> None:
         """Forget what is due."""

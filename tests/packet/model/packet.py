@@ -24,9 +24,9 @@ _FLAGS = (("rst", 0x04), ("syn", 0x02), ("fin", 0x01), ("ack", 0x10))
 _KEY, _CHECKSUM = 0x2000, 0x8000
 
 
-def read(data: bytes, ethertype: int, as_built: frozenset[str] = frozenset()) -> Packet:
+def read(data: bytes, ethertype: int) -> Packet:
     """The packet in a frame behind its Ethernet header."""
-    header = ip.read(data, ethertype, as_built)
+    header = ip.read(data, ethertype)
     packet = Packet(header.family, header.source, header.destination, header.protocol, dscp=header.dscp)
     packet.size, packet.may_be_fragmented, packet.fragment = header.size, header.may_be_fragmented, header.fragment
     packet.outer = header.source, header.destination, header.protocol
@@ -87,6 +87,8 @@ def _gre(packet: Packet, body: bytes) -> None:
     if flags & 7 or not flags & _KEY:
         return
     at = 8 if flags & _CHECKSUM else 4
+    if packet.error and len(body) < at + 4:
+        return
     _require(body, at + 4)
     upper, lower = int.from_bytes(body[at : at + 2], "big"), int.from_bytes(body[at + 2 : at + 4], "big")
     packet.ports = (upper, lower) if packet.source < packet.destination else (lower, upper)

@@ -1,0 +1,109 @@
+"""Health in a running director: whom to ask, and what the answers change.
+
+Owns the loop that keeps the checks in step with the configuration, and the memory of results beyond a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lasthop.health.checker import Checker
+from lasthop.health.probe import Asked
+from lasthop.model.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lasthop.director.director import Director
+    from lasthop.health.probe import Probe
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.health import Check
+
+_log = logging.getLogger(__name__)
+
+#: (service label, real server)
+Key = tuple[str, str]
+
+
+def asked_by(configuration: Configuration) -> list[Asked]:
+    """Whom a configuration wants asked: every real server of each service that has a check."""
+    return [
+        Asked(
+            service=service.label,
+            real_server=server.name,
+            server_address=server.address,
+            address=server.health_target or service.health.target or server.address,
+            port=service.health.port,
+            how=service.health,
+        )
+        for service in configuration.services
+        if service.health is not None
+        for server in service.real_servers
+    ]
+
+
+class HealthWatch:
+    """Asks a director's real servers, and tells it what it finds."""
+
+    def __init__(self, probes: Mapping[Check, Probe], kept: Path) -> None:
+        """`kept` is a file that outlives this process, not this machine: what was down stays so after a restart."""
+        self._probes = probes
+        self._kept = kept
+        self._woken = asyncio.Event()
+
+    async def follow(self, director: Director) -> None:
+        """Ask until cancelled."""
+        checker = Checker(self._probes, lambda asked, health, problem: self._found(director, asked, health, problem))
+        director.on_applied.append(self._woken.set)
+        director.health_of = checker.health
+        director.health_reports = checker.reports
+        known = _read(self._kept)
+        try:
+            while True:
+                self._woken.clear()
+                checker.follow(asked_by(director.configuration), known)
+                known = {}
+                director.health_changed()
+                self._keep(checker)
+                await self._sleep(director.next_death())
+        finally:
+            director.on_applied.remove(self._woken.set)
+            await checker.close()
+
+    async def _sleep(self, until: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+                await self._woken.wait()
+
+    def _found(self, director: Director, asked: Asked, health: Health, problem: str) -> None:
+        subject = f"real server {asked.real_server} of {asked.service}"
+        if health is Health.DOWN:
+            _log.warning("%s is down: %s", subject, problem)
+        else:
+            _log.info("%s is up", subject)
+        director.health_changed()
+        self._woken.set()
+
+    def _keep(self, checker: Checker) -> None:
+        down = [list(key) for key, (health, _) in checker.health().items() if health is Health.DOWN]
+        draft = self._kept.with_suffix(".part")
+        try:
+            draft.write_text(json.dumps({"down": down}))
+            draft.replace(self._kept)
+        except OSError as error:
+            _log.warning("can't keep %s: %s; after a restart all real servers count as up at first", self._kept, error)
+
+
+def _read(kept: Path) -> dict[Key, Health]:
+    """What another process of this director left; nothing where that cannot be read."""
+    try:
+        down = json.loads(kept.read_text())["down"]
+        return {(str(service), str(name)): Health.DOWN for service, name in down}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

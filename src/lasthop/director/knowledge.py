@@ -1,0 +1,92 @@
+"""What is known in a director at a moment: what is desired, what was published, what the table holds, what went wrong.
+
+Owns that memory. Questions about it are `lasthop.director.answers`'; `lasthop.director.director` changes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from lasthop.director.captures import Captures
+from lasthop.director.drains import Drains
+from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.health import Effective
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lasthop.dataplane.interface import DataPlane, TableSize
+    from lasthop.model.configuration import Configuration
+    from lasthop.model.health import HealthReport
+    from lasthop.policy.plan import Plan
+
+#: Sweeps for those who ask may take this share of the director's time.
+_SWEEP_SHARE = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class Knowledge:
+    """A director as far as it remembers."""
+
+    def __init__(self, configuration: Configuration, file: str, dataplane: DataPlane) -> None:
+        self._configuration = configuration
+        self._file = file
+        self._dataplane = dataplane
+        self._plan: Plan | None = None
+        self._size: TableSize | None = None
+        self._noted: dict[str, str] = {}
+        """Problem by what it is about."""
+        self._missing: frozenset[str] = frozenset()
+        self._started = time.monotonic()
+        self._drains = Drains()
+        self._health = Effective()
+        self.health_reports: Callable[[], list[HealthReport]] = list
+        """What the health checks found."""
+        self._captures = Captures(dataplane.inspection)
+        self._swept_at = 0.0
+        """When somebody's question was last answered by a sweep, and how long that took."""
+        self._sweep_took_s = 0.0
+        self.detached = False
+        """True once `detach` took the data plane out: the process has nothing left to do."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is desired now."""
+        return self._configuration
+
+    def _freshened(self) -> TableSize:
+        """Sweep, unless a sweep has just been: who asks often shall not take the director's time."""
+        _, size = self._ready()
+        began = time.monotonic()
+        if began - self._swept_at >= self._sweep_took_s / _SWEEP_SHARE:
+            self._size = size = self._live.sweep()
+            self._swept_at = time.monotonic()
+            self._sweep_took_s = self._swept_at - began
+        return size
+
+    def _note(self, about: str, problem: str) -> None:
+        before = self._noted.pop(about, "")
+        if problem:
+            self._noted[about] = problem
+        if problem and problem != before:
+            _log.error("%s", problem)
+        if before and not problem:
+            _log.info("mended: %s", before)
+
+    @property
+    def _live(self) -> DataPlane:
+        """The data plane. Raises DirectorError after `detach`: its descriptors are closed, and may be others' now."""
+        if self.detached:
+            name = self._configuration.director.name
+            raise DirectorError(
+                f"director '{name}' has detached and is ending", "start it again with: lasthop run FILE"
+            )
+        return self._dataplane
+
+    def _ready(self) -> tuple[Plan, TableSize]:
+        if self._plan is None or self._size is None:
+            raise LasthopError("the director has not started", "wait until it has published its configuration")
+        return self._plan, self._size

@@ -1,0 +1,110 @@
+"""Health checks: what is asked of a real server, how often, and what follows from the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lasthop.model.real_server import Address
+
+
+class Check(StrEnum):
+    """How a real server is asked."""
+
+    PING = "ping"
+    """ICMP echo."""
+    TCP = "tcp"
+    """A connection is opened and closed."""
+    HTTP = "http"
+    HTTPS = "https"
+    UDP = "udp"
+    """A datagram, and an answer to it or at least no ICMP error."""
+    DNS = "dns"
+    SCRIPT = "script"
+    """A program of the operator's; its exit status counts."""
+
+
+#: The port a check asks if none is given.
+DEFAULT_PORTS = {Check.HTTP: 80, Check.HTTPS: 443, Check.DNS: 53}
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """The health check of a service; times are in seconds."""
+
+    check: Check
+    target: Address | None = None
+    """Whom to ask; None: the real server itself."""
+    port: int = 0
+    interval: float = 2.0
+    timeout: float = 1.0
+    rise: int = 2
+    """Answers in a row after which a real server that was down is up."""
+    fall: int = 3
+    """Failures in a row after which one that was up is down."""
+    warmup: float = 0.0
+    """Time after the start, or after the check was configured, in which failures do not count."""
+    path: str = "/"
+    """HTTP: what is asked for."""
+    host: str = ""
+    """HTTP: the ``Host`` header, and TLS's server name; empty: the target's address."""
+    status: tuple[tuple[int, int], ...] = ((200, 299),)
+    """HTTP: ranges of status codes that are taken for an answer."""
+    body: str = ""
+    """HTTP: a regular expression that the body must contain a match of."""
+    verify: bool = False
+    """HTTPS: whether the certificate must be valid for `host`."""
+    name: str = "."
+    """DNS: the name asked for."""
+    record: str = "NS"
+    """DNS: the type of record asked for."""
+    send: str = ""
+    """UDP: the text of the datagram."""
+    expect: str = ""
+    """UDP: a regular expression that the answer must contain a match of; empty: no answer is needed."""
+    command: tuple[str, ...] = ()
+    """SCRIPT: the program and its arguments."""
+
+
+class Health(StrEnum):
+    """What the checks of a real server say."""
+
+    UNKNOWN = "unknown"
+    """None has come to an end yet; it counts as up."""
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """The health of one real server in one service, as `lasthop health` shows it."""
+
+    service: str
+    real_server: str
+    check: str
+    target: str
+    health: str
+    for_s: float
+    """How long it has been so."""
+    streak: int
+    """Results in a row that speak against `health`: failures while up, answers while down."""
+    last: str
+    """What the last check found: empty for an answer, else the problem."""
+    last_s: float | None = None
+    """How long the last check took; None before the first."""
+    answers: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What health makes of a configuration. A real server's name is the box's: what one check says holds everywhere."""
+
+    down: frozenset[str] = frozenset()
+    """Names of real servers that get no new connections."""
+    dead: frozenset[tuple[str, str]] = frozenset()
+    """(service label, name) of those whose connections go the way of the service's `on_death`: the grace is over."""
+    empty: frozenset[str] = frozenset()
+    """Labels of services that are below their quorum."""
