@@ -24,8 +24,8 @@ from tests.kernels.refusal import KernelTestError
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "kernels"
-#: Every area once, in a time that an emulated machine can do it in: loading the data plane takes ten seconds there, and a
-#: resize loads it three times. What is left out is in CONTRIBUTING.md.
+#: What an emulated machine can do in its time: loading the data plane takes ten seconds there.
+#: CONTRIBUTING.md says what is left out.
 SELECTION = (
     "tests/contract/test_dataplane.py",
     "tests/contract/test_dataplane_legs.py",
