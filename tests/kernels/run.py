@@ -33,6 +33,7 @@ SELECTION = (
     "tests/contract/test_live_tags.py",
     "tests/lab/test_vlan_devices.py",
     "tests/packet",
+    "--ignore=tests/packet/test_distributions.py",
     "--deselect=tests/packet/test_model.py::test_random_frames_do_what_the_model_says",
 )
 NOT_RUN = 70
