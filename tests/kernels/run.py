@@ -34,6 +34,7 @@ SELECTION = (
     "tests/lab/test_vlan_devices.py",
     "tests/packet",
     "--ignore=tests/packet/test_distributions.py",
+    "--deselect=tests/packet/test_explain.py::test_what_is_said_of_a_packet_is_what_becomes_of_it",
     "--deselect=tests/packet/test_model.py::test_random_frames_do_what_the_model_says",
 )
 NOT_RUN = 70
