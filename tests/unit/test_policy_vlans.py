@@ -51,11 +51,11 @@ def plan(leg: Leg = LEG, **links: SeenLink) -> Plan:
     return compile_plan(Configuration(Director("lb"), (leg,), services), surroundings)
 
 
-def test_the_neighbours_and_addresses_of_a_tagged_leg_are_its_vlan_devices() -> None:
+def test_the_neighbours_addresses_and_mtu_of_a_tagged_leg_are_its_vlan_devices() -> None:
     made = plan(replace(LEG, gateways=(GATEWAY,), strict=True), eth1_100=DEVICE)
     (leg,) = made.legs
     assert (leg.ifindex, leg.device, leg.subnets) == (2, 7, (IPv4Network("10.0.1.0/24"),))
-    assert (leg.mtu, leg.mac) == (1500, DEVICE_MAC)
+    assert (leg.mtu, leg.mac) == (1496, DEVICE_MAC)
     assert leg.own_macs == {TRUNK_MAC, DEVICE_MAC}
     assert made.services[0].servers[0].mac == FW_MAC
     assert made.neighbours == (("firewalls", FW_MAC, FW1),)

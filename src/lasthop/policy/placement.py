@@ -89,7 +89,7 @@ def seen_now(leg: PlannedLeg, macs: frozenset[str], surroundings: Surroundings) 
         leg,
         ifindex=link.ifindex,
         mac=upper.mac,
-        mtu=link.mtu,
+        mtu=upper.mtu,
         up=link.up,
         own_macs=macs | {link.mac, upper.mac} | link.child_macs | upper.child_macs,
         virtual=link.virtual,
