@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture.h"
+#include "probe.h"
 #include "too_big.h"
 
 /* Answer a packet instead of forwarding it: the program's verdict. */
@@ -10,7 +11,10 @@ static __noinline int answer(struct __sk_buff *skb, struct packet *p, struct fra
 {
 	__u32 ifindex = skb->ifindex;
 
-	reason = reason == FORWARDED_RESET ? answer_reset(skb, f, p, &ifindex) : answer_too_big(skb, f, p);
+	if (reason == FORWARDED_RESET)
+		reason = answer_reset(skb, f, p, &ifindex);
+	else
+		reason = reason == FORWARDED_PROBE ? answer_probe(skb, f, p) : answer_too_big(skb, f, p);
 	count(reason);
 	if (reason < KERNEL_FIRST)
 		return bpf_redirect(ifindex, 0);
@@ -22,7 +26,7 @@ static __always_inline int act_on_skb(struct __sk_buff *skb, struct packet *p, s
 {
 	if (unlikely(p->capture))
 		capture_skb(skb, p->leg_id, reason, 0);
-	if (unlikely(reason == FORWARDED_RESET || reason == FORWARDED_TOO_BIG))
+	if (unlikely(reason == FORWARDED_RESET || reason == FORWARDED_TOO_BIG || reason == FORWARDED_PROBE))
 		return answer(skb, p, f, reason);
 	if (likely(reason < KERNEL_FIRST))
 		reason = readdress_skb(skb, f, &p->out, reason);

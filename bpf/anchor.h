@@ -34,4 +34,5 @@ const struct {
 	struct table table;
 	struct probe_frame probe_frame;
 	struct captured captured;
+	struct probe_answer probe_answer;
 } abi SEC(".rodata") = {};

@@ -5,6 +5,7 @@
 #include "death.h"
 #include "ethernet.h"
 #include "ip.h"
+#include "probe.h"
 
 /* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
 static __always_inline void end(const struct packet *p, const struct connection *connection,
@@ -138,6 +139,11 @@ static __always_inline __u32 balance(struct packet *p, struct frame *f, __u32 if
 		return KERNEL_NO_LEG;
 	p->half = READ_ONCE(state->half) & 1;
 	p->now_ns = bpf_ktime_get_coarse_ns();
+	if (unlikely(may_be_probe(p, state->probe_port))) {
+		reason = entry == ENTRY_TC ? probe_reason(context, p, f, state->probe_port) : KERNEL_TC;
+		if (reason)
+			return reason;
+	}
 	reason = decide(p);
 	if (unlikely(p->fragment != FRAGMENT_NONE || p->first_of_error))
 		note_for_others(p, f, reason);

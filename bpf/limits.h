@@ -33,6 +33,7 @@ enum limits {
 	SAMPLES = 64,	    /* asymmetric responses that are remembered */
 	SNAP_LENGTH = 2048, /* bytes of a frame that are captured; a power of two */
 	WAYS = 16,	    /* of a bucket of the connection table */
+	PROBE_NONCE = 16,   /* bytes that only the sender of a path probe knows */
 	NAME_LENGTH = 64,
 };
 

@@ -177,6 +177,12 @@ struct {
 	__uint(max_entries, 4194304);
 } captures SEC(".maps");
 
+/* Path probes that came back. Packets write, the director that sent them reads. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 262144);
+} answers SEC(".maps");
+
 /* ifindex -> XDP frames handed over. The tracepoint program writes; director reads. */
 HASH_MAP(xdp_sent, __u32, struct xdp_sent, 1024);
 

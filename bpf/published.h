@@ -168,7 +168,8 @@ struct live {
 	__u32 abi_version;
 	__u32 netns; /* inode number of the network namespace the legs are in */
 	__u32 resize_phase;
-	__u32 reserved;
+	__be16 probe_port; /* 0: nobody probes */
+	__u16 reserved;
 };
 
 struct local_key {

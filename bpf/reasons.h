@@ -19,6 +19,7 @@ enum reason {
 	FORWARDED_FRAGMENT,
 	FORWARDED_RESET,
 	FORWARDED_TOO_BIG,
+	FORWARDED_PROBE,
 	KERNEL_FIRST, /* not a reason: the kernel group starts here */
 	KERNEL_TC,
 	KERNEL_NOT_IP,
@@ -48,6 +49,7 @@ enum reason {
 	DROP_DEAD,
 	DROP_TAG,
 	DROP_TOO_BIG,
+	DROP_PROBE,
 	EVENT_FIRST, /* not a reason: what follows is counted beside a verdict */
 	EVENT_TABLE_FULL,
 	EVENT_QUOTA,

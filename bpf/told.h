@@ -64,6 +64,12 @@ struct captured {
 	__u8 data[SNAP_LENGTH];
 };
 
+/* A path probe that came back. */
+struct probe_answer {
+	__u64 source_target; /* leg and MAC address it came from */
+	__u8 nonce[PROBE_NONCE];
+};
+
 /* What a sweep counts of a real server's live connections: to hold against server_load, and to add to its account. */
 struct server_census {
 	__u32 active;

@@ -33,6 +33,7 @@ KINDS = {
     'check = "ping"\ntarget = "10.0.2.1"\ninterval = 0.5\ntimeout = 0.25\nrise = 5\nfall = 4\nwarmup = 30': HealthCheck(
         Check.PING, IPv4Address("10.0.2.1"), interval=0.5, timeout=0.25, rise=5, fall=4, warmup=30.0
     ),
+    'check = "path"\ntarget = "10.0.2.1"': HealthCheck(Check.PATH, IPv4Address("10.0.2.1")),
     'check = "tcp"\nport = 22': HealthCheck(Check.TCP, port=22),
     'check = "http"': HealthCheck(Check.HTTP, port=80),
     'check = "http"\nport = 8080\npath = "/up?a=b"\nhost = "a.example.com"\nstatus = [204, "301-302"]\nbody = "o.?k"': (
@@ -72,6 +73,10 @@ def test_each_kind_is_taken_as_written_and_given_back_by_dump(health: str) -> No
         ('check = "tcp"', "service[0].health.port: is missing; add port = 22"),
         ('check = "ping"\nport = 80', "is for the checks dns and http and https and script and tcp and udp, and this"),
         ('check = "http"\nverify = true', "health.verify = true: is for the checks https, and this one is http"),
+        (
+            'check = "path"',
+            "health.target: is missing: a path leads to the director behind the real servers; add target",
+        ),
         ('check = "script"', 'health.command: is missing; add command = ["/usr/local/bin/check-firewall"]'),
         ('check = "ping"\ntimeout = 3', "is longer than the interval, 2 s"),
         ('check = "ping"\ninterval = 0', "health.interval = 0: is too small; use 0.1 or more"),

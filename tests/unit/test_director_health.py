@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lasthop.director.health import HealthWatch, asked_by
+from lasthop.health.path import Paths
 from lasthop.lab.waiting import wait_until
 from lasthop.model.health import Check, Health, HealthCheck, HealthReport
 from tests.unit.director_worlds import CONFIGURATION, FW1, FW2, OTHER_MAC, SERVICES, observation, server, started
@@ -109,18 +110,20 @@ def test_the_watch_publishes_what_it_finds_and_keeps_it_for_the_next_process(tmp
         assert await asyncio.to_thread(wait_until, reached, timeout=PATIENCE_S)
 
     async def work() -> None:
-        following = asyncio.create_task(HealthWatch({Check.TCP: probe}, kept).follow(director))
+        following = asyncio.create_task(HealthWatch({Check.TCP: probe}, Paths(), kept).follow(director))
         await until(lambda: planned(dataplane)["fw1"] == (False, True))
         await until(lambda: kept.exists() and json.loads(kept.read_text())["down"] == [["FWM 1", "fw1"]])
         assert {each.real_server: each.health for each in director.health()} == {"fw1": "down", "fw2": "up"}
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        director.close()
         problems["fw1"] = ""
         again, pinned = started(configuration=checked(replace(HOW, interval=3600.0)))
-        following = asyncio.create_task(HealthWatch({Check.TCP: probe}, kept).follow(again))
+        following = asyncio.create_task(HealthWatch({Check.TCP: probe}, Paths(), kept).follow(again))
         await until(lambda: planned(pinned)["fw1"] == (False, True))
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        again.close()
 
     asyncio.run(work())
 
@@ -136,5 +139,6 @@ def test_what_another_process_left_and_cannot_be_read_counts_for_nothing(tmp_pat
                 async with asyncio.timeout(0.02):
                     await watch.follow(director)
 
-        asyncio.run(work(HealthWatch({}, kept), director))
+        asyncio.run(work(HealthWatch({}, Paths(), kept), director))
+        director.close()
         assert planned(dataplane)["fw1"] == (True, False)

@@ -36,6 +36,7 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             connections=connections if document.table.connections is None else document.table.connections,
             timeouts=_timeouts(document.timeouts),
             settings=Settings(**document.lvs.model_dump()),
+            probe_port=document.director.probe_port,
         ),
         legs=tuple(_leg(leg) for leg in document.leg),
         services=tuple(_service(service) for service in document.service),

@@ -66,6 +66,12 @@ def _check(place: Place, health: Table) -> Iterator[Finding]:
             yield Finding((*place, key), f"is for the checks {names}, and this one is {check}", "leave it out")
     if check in _NEED_PORT and "port" not in health:
         yield Finding((*place, "port"), "is missing", f"add port = {DEFAULT_PORTS.get(check, 22)}")
+    if check is Check.PATH and "target" not in health:
+        yield Finding(
+            (*place, "target"),
+            "is missing: a path leads to the director behind the real servers",
+            'add target = "10.0.2.1", its address there',
+        )
     if check is Check.SCRIPT and not health.get("command"):
         yield Finding((*place, "command"), "is missing", 'add command = ["/usr/local/bin/check-firewall"]')
     interval, timeout = (health.get(key, default) for key, default in _DEFAULTS.items())

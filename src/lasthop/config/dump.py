@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from lasthop.config.build import timeout_key
-from lasthop.model.director import PROFILES, Settings
+from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, Settings
 from lasthop.model.health import DEFAULT_PORTS, HealthCheck
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
@@ -63,7 +63,8 @@ def _with(required: dict[str, Any], **optional: object) -> dict[str, Any]:
 
 
 def _director(director: Director) -> dict[str, Any]:
-    return {"name": director.name}
+    port = director.probe_port
+    return _with({"name": director.name}, probe_port=None if port == DEFAULT_PROBE_PORT else port)
 
 
 def _settings(settings: Settings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from lasthop.config import health_values, values
+from lasthop.model.director import DEFAULT_PROBE_PORT
 from lasthop.model.health import Check
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
@@ -80,6 +81,7 @@ class DirectorSection(Section):
     """``[director]``."""
 
     name: Name = _key('name = "lb1"')
+    probe_port: int = _key("probe_port = 49784", default=DEFAULT_PROBE_PORT, ge=1, le=65535)
 
 
 class TableSection(Section):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.dataplane.fake_hops import FakeHops
 from lasthop.dataplane.fake_inspection import FakeInspection
+from lasthop.dataplane.fake_probing import FakeProbing
 from lasthop.dataplane.fake_traffic import FakeTraffic
 from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
@@ -83,6 +84,8 @@ class FakeDataPlane:
         """See DataPlane.traffic."""
         self.inspection = FakeInspection(lambda: self.pinned.plan, self._reports)
         """See DataPlane.inspection."""
+        self.probing = FakeProbing()
+        """See DataPlane.probing."""
         self.closed = False
         self._condemned: set[int] = set()
 
@@ -186,6 +189,7 @@ class FakeDataPlane:
 
     def close(self) -> None:
         """See DataPlane.close."""
+        self.probing.close()
         self.closed = True
 
     # What happens in the world.

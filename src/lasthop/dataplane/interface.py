@@ -118,6 +118,30 @@ class Inspection(Protocol):
         """Readable when there are captured frames."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """A path probe that came back."""
+
+    nonce: bytes
+    leg: str
+    mac: str
+    """The MAC address it came from."""
+
+
+class Probing(Protocol):
+    """Path probes of a director, which its data plane takes in."""
+
+    def know(self, port: int) -> None:
+        """Know probes by this UDP port from now on: send back those that come from real servers, take in answers."""
+
+    def answers(self) -> list[ProbeAnswer]:
+        """Those that came back since this was asked last."""
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there are answers."""
+
+
 class Observed(Protocol):
     """What can be seen of a data plane beside the table."""
 
@@ -128,6 +152,10 @@ class Observed(Protocol):
     @property
     def inspection(self) -> Inspection:
         """Explanations, captured frames, asymmetric responses."""
+
+    @property
+    def probing(self) -> Probing:
+        """Path probes."""
 
 
 class DataPlane(Observed, Protocol):

@@ -28,6 +28,7 @@ from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.loader import load
 from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
+from lasthop.dataplane.probing import KernelProbing
 from lasthop.dataplane.publisher import Publisher
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
 from lasthop.dataplane.resize import Resize, resume
@@ -101,6 +102,8 @@ class KernelDataPlane:
             self._loaded, self._publisher, lambda: _Names(self._publisher), now_ns, self._legs.capture
         )
         """See DataPlane.inspection."""
+        self.probing = KernelProbing(self._loaded, self._publisher)
+        """See DataPlane.probing."""
         self._sweep = Sweep(self._loaded, self._hops, self._publisher)
         self._tables: tuple[Map, ...] = ()
         self._open_tables()

@@ -39,6 +39,7 @@ REASONS: dict[str, Reason] = {
         "Answered with an ICMP error, which says the MTU: larger than that of the leg it should leave through.",
         _EXPECTED,
     ),
+    "FORWARDED_PROBE": Reason("Path probe, sent back to the real server it came from.", _EXPECTED),
     "KERNEL_TC": Reason("XDP handed the packet to the tc program, which counts what became of it.", _EXPECTED),
     "KERNEL_NOT_IP": Reason("Not IP (ARP, LLDP, STP ...): for the kernel.", _EXPECTED),
     "KERNEL_TRUNCATED": Reason("Frame shorter than its headers say: for the kernel.", _UNEXPECTED),
@@ -77,6 +78,7 @@ REASONS: dict[str, Reason] = {
     "DROP_TOO_BIG": Reason(
         "Larger than the MTU of the leg it should leave through, and the ICMP error could not be written.", _UNEXPECTED
     ),
+    "DROP_PROBE": Reason("Path probe that came back: its director has seen it.", _EXPECTED),
     "EVENT_TABLE_FULL": Reason("The connection table had no room for a new connection.", _UNEXPECTED),
     "EVENT_QUOTA": Reason("Too many connections are not assured: a new one went on without an entry.", _UNEXPECTED),
     "EVENT_CROWDED": Reason("The table is crowded: a new connection took the rendezvous choice.", _UNEXPECTED),

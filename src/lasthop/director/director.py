@@ -18,6 +18,7 @@ from lasthop.director.answers import Answers
 from lasthop.director.changes import require_room, require_same_director, stranded
 from lasthop.director.edits import edited
 from lasthop.director.surroundings import surroundings_of
+from lasthop.director.ways import Ways
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.director.journal import Journal
+    from lasthop.health.path import Way
+    from lasthop.health.probe import Asked
     from lasthop.model.configuration import Configuration
     from lasthop.model.edit import Edit
     from lasthop.model.health import Health
@@ -78,6 +81,8 @@ class Director(Answers):
         """Called when what is wanted was changed, by a file or by an edit."""
         self.health_of: Callable[[], Mapping[tuple[str, str], tuple[Health, float]]] = dict
         """Of each check its health, and since when on the monotonic clock."""
+        self._ways: Ways | None = None
+        """Of the plan that is published, once somebody asks."""
         self.wanted: frozenset[tuple[int, Address]] = frozenset()
         """The (ifindex, address) pairs whose MAC addresses are needed."""
 
@@ -147,6 +152,12 @@ class Director(Answers):
             self._publish(self._compiler.plan(self._configuration, self._surroundings, found))
         except LasthopError as error:
             self._note("plan", str(error))
+
+    def way(self, asked: Asked) -> Way | str:
+        """The way to a real server for a path probe, or why there is none."""
+        if self._ways is None and self._plan is not None:
+            self._ways = Ways(self._plan, self._surroundings)
+        return self._ways.way(asked) if self._ways else "the director has not started"
 
     def next_death(self) -> float | None:
         """When the next grace of a real server that is down ends, on the monotonic clock."""
@@ -259,6 +270,8 @@ class Director(Answers):
 
     def _publish(self, plan: Plan) -> None:
         self._live.publish(plan)
+        self._live.probing.know(self._configuration.director.probe_port)
+        self._ways = None
         if self._plan is not None:
             _log_changes(self._plan, plan)
         if self._plan is None or (plan.server_addresses, plan.legs) != (self._plan.server_addresses, self._plan.legs):

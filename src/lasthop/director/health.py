@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from lasthop.health.checker import Checker
 from lasthop.health.probe import Asked
-from lasthop.model.health import Health
+from lasthop.model.health import Check, Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from lasthop.director.director import Director
+    from lasthop.health.path import Paths
     from lasthop.health.probe import Probe
     from lasthop.model.configuration import Configuration
-    from lasthop.model.health import Check
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +51,13 @@ def asked_by(configuration: Configuration) -> list[Asked]:
 class HealthWatch:
     """Asks a director's real servers, and tells it what it finds."""
 
-    def __init__(self, probes: Mapping[Check, Probe], kept: Path) -> None:
-        """`kept` is a file that outlives this process, not this machine: what was down stays so after a restart."""
-        self._probes = probes
+    def __init__(self, probes: Mapping[Check, Probe], paths: Paths, kept: Path) -> None:
+        """`paths` sends the path probes; `kept` is a file that outlives this process, not this machine.
+
+        What was down stays so after a restart.
+        """
+        self._probes = {**probes, Check.PATH: paths.probe}
+        self._paths = paths
         self._kept = kept
         self._woken = asyncio.Event()
 
@@ -64,17 +68,27 @@ class HealthWatch:
         director.health_of = checker.health
         director.health_reports = checker.reports
         known = _read(self._kept)
+        self._paths.way = director.way
+        loop, descriptor = asyncio.get_running_loop(), director.probing.descriptor
+        loop.add_reader(descriptor, self._came_back, director)
         try:
             while True:
                 self._woken.clear()
+                self._paths.port = director.configuration.director.probe_port
                 checker.follow(asked_by(director.configuration), known)
                 known = {}
                 director.health_changed()
                 self._keep(checker)
                 await self._sleep(director.next_death())
         finally:
+            loop.remove_reader(descriptor)
             director.on_applied.remove(self._woken.set)
             await checker.close()
+            self._paths.close()
+
+    def _came_back(self, director: Director) -> None:
+        for answer in director.probing.answers():
+            self._paths.answered(answer.nonce, answer.leg, answer.mac)
 
     async def _sleep(self, until: float | None) -> None:
         with suppress(TimeoutError):

@@ -17,7 +17,7 @@ from lasthop.model.health import Effective
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lasthop.dataplane.interface import DataPlane, TableSize
+    from lasthop.dataplane.interface import DataPlane, Probing, TableSize
     from lasthop.model.configuration import Configuration
     from lasthop.model.health import HealthReport
     from lasthop.policy.plan import Plan
@@ -75,6 +75,11 @@ class Knowledge:
             _log.error("%s", problem)
         if before and not problem:
             _log.info("mended: %s", before)
+
+    @property
+    def probing(self) -> Probing:
+        """Path probes in the data plane."""
+        return self._live.probing
 
     @property
     def _live(self) -> DataPlane:

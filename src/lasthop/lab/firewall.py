@@ -14,7 +14,8 @@ from pathlib import Path
 
 from lasthop.lab.namespace import inside, run_inside
 
-#: Openings are allowed from both sides; UDP by service port, so that a response is never an opening.
+#: Openings are allowed from both sides; UDP by service port, so that a response is never an opening. 49784 is that of
+#: path probes.
 RULES = """
 table inet firewall {
     counter requests { }
@@ -29,7 +30,7 @@ table inet firewall {
         ct direction reply counter name responses
         ct state established,related accept
         ct state new meta l4proto tcp tcp flags & (syn | ack) == syn accept
-        ct state new udp dport { 7, 53, 5201 } accept
+        ct state new udp dport { 7, 53, 5201, 49784 } accept
         ct state new icmp type echo-request accept
         ct state new icmpv6 type echo-request accept
         counter name refused drop

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 #: Where neither the file nor the machine's memory says how many.
+#: Of the dynamic ports of RFC 6335.
+DEFAULT_PROBE_PORT = 49_784
 DEFAULT_CONNECTIONS = 65_536
 
 
@@ -142,3 +144,5 @@ class Director:
     connections: int = DEFAULT_CONNECTIONS
     timeouts: Timeouts = field(default_factory=Timeouts)
     settings: Settings = field(default_factory=Settings)
+    probe_port: int = DEFAULT_PROBE_PORT
+    """UDP port by which path probes are known; the same on both directors."""

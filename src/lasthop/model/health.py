@@ -24,6 +24,8 @@ class Check(StrEnum):
     DNS = "dns"
     SCRIPT = "script"
     """A program of the operator's; its exit status counts."""
+    PATH = "path"
+    """A datagram through it to the director behind it, which sends it back the same way."""
 
 
 #: The port a check asks if none is given.

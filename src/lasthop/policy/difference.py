@@ -38,6 +38,7 @@ def difference(before: Configuration, after: Configuration) -> list[Change]:
         *_settings(before.director.settings, after.director.settings),
         *_timeouts(before.director.timeouts, after.director.timeouts),
         *_table(before.director.connections, after.director.connections),
+        *_probes(before.director.probe_port, after.director.probe_port),
     ]
 
 
@@ -162,6 +163,11 @@ def _timeouts(before: Timeouts, after: Timeouts) -> Iterator[Change]:
 def _table(before: int, after: int) -> Iterator[Change]:
     if before != after:
         yield Change("table", "changed", tuple(_value("connections", before, after)))
+
+
+def _probes(before: int, after: int) -> Iterator[Change]:
+    if before != after:
+        yield Change("path probes", "changed", tuple(_value("port", before, after)))
 
 
 def _value(name: str, before: object, after: object) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""Ways to real servers for path probes, from the plan and what was seen of the machine.
+
+Owns that look-up, and the words for why there is none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lasthop.health.path import Way
+
+if TYPE_CHECKING:
+    from lasthop.health.probe import Asked
+    from lasthop.model.real_server import Address
+    from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
+    from lasthop.policy.surroundings import SeenLink, Surroundings
+
+
+class Ways:
+    """The ways of one plan in its surroundings."""
+
+    def __init__(self, plan: Plan, surroundings: Surroundings) -> None:
+        self._legs = {leg.name: leg for leg in plan.legs}
+        self._servers = {
+            (service.label, server.name): server for service in plan.services for server in service.servers
+        }
+        self._devices = {link.ifindex: (name, link) for name, link in surroundings.links.items()}
+
+    def way(self, asked: Asked) -> Way | str:
+        """The way to a real server, or why there is none."""
+        server = self._servers.get(asked.key)
+        if server is None:
+            return "it is in no service any more"
+        leg = self._legs[server.leg]
+        if server.mac is None:
+            return f"nobody knows its MAC address on leg {leg.name}"
+        if leg.vlan is not None and not leg.device:
+            return f"leg {leg.name} is a VLAN without an interface to send by: see lasthop status"
+        found = self._devices.get(leg.neighbours_on)
+        if found is None:
+            return f"the interface of leg {leg.name} is gone"
+        device, link = found
+        own = _own_address(link, server, asked.address)
+        if own is None:
+            return f"{device} has no IPv{asked.address.version} address to ask from"
+        return _way(leg, device, server.mac, own)
+
+
+def _way(leg: PlannedLeg, device: str, mac: str, own: Address) -> Way:
+    return Way(leg.name, device, mac, leg.mac, own)
+
+
+def _own_address(link: SeenLink, server: PlannedServer, target: Address) -> Address | None:
+    """An address of the interface, of the target's family: one in the real server's subnet before others."""
+    fitting = [each for each in link.addresses if each.version == target.version and not each.ip.is_link_local]
+    near = [each for each in fitting if server.address in each.network]
+    return next((each.ip for each in near or fitting), None)
