@@ -147,6 +147,14 @@ NETWORKS6 = st.builds(
     st.sampled_from(LENGTHS),
 )
 NETWORKS = st.one_of(NETWORKS6, st.just(IPv4Network("0.0.0.0/0")), st.just(IPv4Network("198.51.100.0/24")))
+
+
+def of_one_family(rule: dict[str, Any]) -> bool:
+    """Whether a packet could match: a file with another rule is refused (tests/unit/test_config_mistakes.py)."""
+    families = {rule[name].version for name in ("source", "destination") if name in rule}
+    return len(families | {rule[name] for name in ("family",) if name in rule}) < 2
+
+
 RULES = st.lists(
     st.fixed_dictionaries(
         {"of": st.integers(1, 3)},
@@ -157,7 +165,7 @@ RULES = st.lists(
             "family": st.sampled_from([4, 6]),
             "dscp": st.sampled_from([0, 46]),
         },
-    ),
+    ).filter(of_one_family),
     max_size=5,
 )
 PACKETS = st.lists(
