@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("lasthop.daemon.commands:run", DIRECTOR, "Run the director of FILE in the foreground."),
     "apply": Entry("lasthop.daemon.apply:apply", DIRECTOR, "Let FILE be the running director's configuration."),
     "dump": Entry("lasthop.cli.dump:dump", DIRECTOR, "The running configuration, as TOML."),
+    "import": Entry("lasthop.daemon.commands:import_", DIRECTOR, "A configuration from what keepalived has."),
     "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),

@@ -1,4 +1,4 @@
-"""The commands that need implementations rather than a running director: run, check, doctor, detach.
+"""The commands that need implementations rather than a running director: run, check, import, doctor, detach.
 
 Owns their options and what they print. The nouns are in `lasthop.cli`.
 """
@@ -44,6 +44,32 @@ def check(file: Path) -> None:
     counts = {"leg": len(configuration.legs), "service": len(configuration.services), "real server": len(servers)}
     told = ", ".join(f"{number} {noun}{'s' * (number != 1)}" for noun, number in counts.items())
     click.echo(f"{file}: ok: director {configuration.director.name}, {told}")
+
+
+@click.group("import")
+def import_() -> None:
+    """Make a configuration of what another program has."""
+
+
+@import_.command()
+@_FILE
+@click.option("--director", "name", metavar="NAME", default="lb1", show_default=True, help="The director's name.")
+def keepalived(file: Path, name: str) -> None:
+    """Print the virtual servers of a keepalived.conf as a configuration, and say what is left out.
+
+    The legs are stand-ins: keepalived knows none. What is left out, or left to do, goes to stderr, line by line. Exit
+    code 1: what is printed needs a hand before `lasthop check` takes it.
+    """
+    from lasthop.config import parse
+    from lasthop.config.dump import dump
+    from lasthop.config.keepalived import translate
+
+    translation = translate(read(file), str(file), name)
+    made = dump(translation.configuration)
+    click.echo(made, nl=False)
+    for line in translation.left_out:
+        click.echo(line, err=True)
+    parse(made, "what is printed")
 
 
 @click.command()
