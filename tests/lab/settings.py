@@ -43,6 +43,6 @@ def wait_empty(lab: Topology) -> None:
     def left() -> int:
         clients = [director.client for director in lab.directors.values()]
         counted = [each["active"] + each["inactive"] for client in clients for each in client.servers()]
-        return sum(client.count_connections() for client in clients) + sum(counted)
+        return sum(client.count_connections() for client in clients) + int(sum(counted))
 
     assert wait_until(lambda: left() == 0, timeout=PATIENCE_S), left()
