@@ -16,9 +16,9 @@ from tests.lab.test_drain import firewall_of
 if TYPE_CHECKING:
     from lasthop.lab.topology import Topology
 
-PATIENCE_S = 15
+PATIENCE_S = 30
 NEW = 40
-CHECK = '[service.health]\ncheck = "ping"\ninterval = 0.1\ntimeout = 0.1\nrise = 2\nfall = 2\n'
+CHECK = '[service.health]\ncheck = "ping"\ninterval = 0.4\ntimeout = 0.4\nrise = 2\nfall = 3\n'
 
 pytestmark = pytest.mark.parametrize(
     "lab",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lasthop.model.configuration import Configuration
 
 PATIENCE_S = 20
-HOW = HealthCheck(Check.TCP, port=22, interval=0.02, timeout=0.02, rise=1, fall=1)
+HOW = HealthCheck(Check.TCP, port=22, interval=0.02, timeout=5.0, rise=1, fall=1)
 
 
 def checked(how: HealthCheck | None = HOW, **changes: Any) -> Configuration:
