@@ -77,6 +77,11 @@ def test_the_status_tells_who_is_down_since_when_and_why() -> None:
     ]
     (problem,) = director.status().problems
     assert problem == "real server fw1 is down for 12 s: Connection refused (tcp 10.0.1.11:22, FWM 1)"
+    director.health_reports = lambda: [
+        HealthReport("FWM 1", "fw1", "ping", "10.0.1.11", "down", 3.0, 1, "", 0.001, 5, 3)
+    ]
+    (problem,) = director.status().problems
+    assert problem == "real server fw1 is down for 3 s: it answers again, not often enough yet (ping 10.0.1.11, FWM 1)"
 
 
 def test_each_real_server_of_a_service_with_a_check_is_asked_at_its_own_target_first() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lasthop.model.hop import HopReport
     from lasthop.policy.plan import Plan, PlannedServer, PlannedService
 
+_RISING = "it answers again, not often enough yet"
+
 
 def leg_reports(
     plan: Plan, attachments: Iterable[Attachment], hops: Iterable[HopReport], missing: Collection[str]
@@ -192,7 +194,7 @@ def _drain_note(drain: DrainReport) -> str:
 def ill(health: Iterable[HealthReport], plan: Plan) -> list[str]:
     """Real servers that a health check finds down, and services that have too few others."""
     told = [
-        f"real server {each.real_server} is down for {each.for_s:.0f} s: {each.last or 'no answer yet in a row'} "
+        f"real server {each.real_server} is down for {each.for_s:.0f} s: {each.last or _RISING} "
         f"({each.check} {each.target}, {each.service})"
         for each in health
         if each.health == Health.DOWN
