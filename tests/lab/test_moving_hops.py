@@ -177,3 +177,22 @@ def test_a_strict_leg_gives_unknown_senders_no_connection_and_they_are_served_al
         talk.ask()
         assert last_hop(lab) != MOVED
         assert counted(lab, "event_hop_move_denied") == 1
+
+
+def test_of_two_routers_on_one_leg_each_gets_the_responses_to_what_it_sent(lab: Topology) -> None:
+    """Whatever the routes say: the second router's clients are behind it and nowhere else."""
+    second = "02:00:c0:00:02:03"
+    behind = CLIENTS[12]
+    for command in (
+        f"link add second link outside address {second} type macvlan mode bridge",
+        "address add 192.0.2.3/24 dev second",
+        "link set second up",
+        f"route add {SERVERS} via 192.0.2.2 dev second table 12",
+        f"rule add from {behind} lookup 12",
+    ):
+        lab.run("ro", "ip", *command.split())
+    attempts = open_http(lab.namespace("client"), lab.layout.outwards, 20)
+    assert [each.problem for each in attempts if not each.completed] == []
+    rows = lab.directors["lb1"].client.connections()
+    macs = {(row["source"], row["last_hop"]["mac"]) for row in rows if row["protocol"] == "tcp"}
+    assert macs == {(str(CLIENTS[11]), lab.layout.port("ro", "outside").mac), (str(behind), second)}

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scapy.utils import RawPcapNgReader
+from scapy.layers.l2 import Ether
+from scapy.utils import RawPcapNgReader, wrpcap
 
 from lasthop.lab.capture import Capture
 from lasthop.lab.director_files import Balancing, LegModes
@@ -19,6 +20,7 @@ from lasthop.lab.namespace import environment
 from lasthop.lab.topology import Blueprint
 from lasthop.lab.traffic import open_http
 from lasthop.lab.waiting import wait_until
+from tests.lab.conversations import Held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +132,24 @@ def test_explain_tells_where_the_next_packet_goes(lab: Topology) -> None:
     )
     status = json.loads(lasthop(lab, "status", "--json"))
     assert status["asymmetric"] == {"count": 0, "samples": []}
+
+
+def test_what_explain_says_of_captured_frames_is_what_the_cables_carried(lab: Topology, tmp_path: Path) -> None:
+    """Each frame that came in from outside left for the firewall that explain names, with the MAC addresses it says."""
+    cables = [lab.layout.peer(lab.layout.port("lb1", name)) for name in (LEG, "firewalls")]
+    with Held(lab.namespace("client"), lab.layout.outwards) as held:
+        with Capture([(box, lab.namespace(box), port) for box, port in cables]) as captured:
+            held.open(4)
+        frames = [frame for frame in captured.frames if is_tcp(frame.data)]
+        came = [frame.data for frame in frames if frame.box == cables[0][0] and frame.towards_director]
+        left = {frame.data[14:]: frame.data[:12] for frame in frames if frame.box == cables[1][0]}
+        assert len(came) >= 8, "a SYN and an acknowledgement of each"
+        file = tmp_path / "came.pcap"
+        wrpcap(str(file), [Ether(data) for data in came])
+        for number, data in enumerate(came, 1):
+            out = json.loads(lasthop(lab, "explain", "--pcap", str(file), "--frame", str(number), "--json"))["out"]
+            told = out["destination_mac"] + out["source_mac"]
+            assert bytes.fromhex(told.replace(":", "")) == left[data[14:]], number
 
 
 def test_tcpdump_reads_a_capture_through_a_pipe(lab: Topology) -> None:
