@@ -13,11 +13,11 @@
 #define PROBE_MAGIC_FIRST 0x6c617374 /* "last" */
 #define PROBE_MAGIC_LAST 0x686f7050  /* "hopP" */
 
-/* Whether a packet has the port of probes; whether it is one is asked then. */
+/* Whether a packet has the port of probes and is for this machine; whether it is one is asked then. */
 static __always_inline bool may_be_probe(const struct packet *p, __be16 port)
 {
 	return p->ip_proto == IPPROTO_UDP && port && (p->key.low_port == port || p->key.high_port == port) &&
-	       !p->related && p->fragment == FRAGMENT_NONE;
+	       !p->related && p->fragment == FRAGMENT_NONE && is_local(p);
 }
 
 static __always_inline void tell_answer(struct __sk_buff *skb, const struct packet *p, __u32 offset)
@@ -29,7 +29,7 @@ static __always_inline void tell_answer(struct __sk_buff *skb, const struct pack
 }
 
 /*
- * What to do with a packet that may be a probe: 0 if it is none. One that asks is sent back if it came from a real server; one
+ * What to do with a packet that may be a probe: 0 if it is none, or came from no real server. One that asks is sent back; one
  * that answers is told to the director, which knows whether it sent it.
  */
 static __noinline __u32 probe_reason(struct __sk_buff *skb, const struct packet *p, const struct frame *f, __be16 port)
@@ -37,15 +37,17 @@ static __noinline __u32 probe_reason(struct __sk_buff *skb, const struct packet 
 	__u32 magic[2] = {}, offset = ip_offset(f) + l3_length(p) + sizeof(struct udphdr);
 	struct hop *source;
 
-	if (!is_local(p) || bpf_skb_load_bytes(skb, offset, magic, sizeof(magic)) ||
-	    magic[0] != htonl(PROBE_MAGIC_FIRST) || magic[1] != htonl(PROBE_MAGIC_LAST))
+	if (bpf_skb_load_bytes(skb, offset, magic, sizeof(magic)) || magic[0] != htonl(PROBE_MAGIC_FIRST) ||
+	    magic[1] != htonl(PROBE_MAGIC_LAST))
+		return 0;
+	source = hop_by_id(known_source_hop(p));
+	if (!source || source->box == NO_BOX)
 		return 0;
 	if (source_port_of(p) == port) {
 		tell_answer(skb, p, offset + sizeof(magic));
 		return DROP_PROBE;
 	}
-	source = hop_by_id(known_source_hop(p));
-	return source && source->box != NO_BOX && destination_port_of(p) == port ? FORWARDED_PROBE : 0;
+	return FORWARDED_PROBE;
 }
 
 /* Swap two parts of a frame of `length` bytes each that stand one after the other. Sums over both do not change. */

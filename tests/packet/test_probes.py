@@ -11,7 +11,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from lasthop.dataplane.probing import KernelProbing
+from lasthop.dataplane.probing import _AT_ONCE, KernelProbing
 from lasthop.health.path import MAGIC, Way, _frame
 from tests.packet.frames import OPTIONS
 from tests.packet.plans import FW, ROUTER, STRANGER, mac_of, rule, two_box
@@ -92,12 +92,22 @@ def test_what_a_director_sends_comes_back_to_it_by_another_directors_hand(rig: R
         assert made[UDP].sport == PORT
 
 
+@pytest.mark.parametrize("packet", [asking(), asking(sport=PORT, dport=OTHER)], ids=["question", "answer"])
 @pytest.mark.parametrize("source", [STRANGER, ROUTER], ids=["nobody", "another leg's real server"])
 def test_probes_of_whoever_is_no_real_server_there_are_the_kernels(
-    rig: Rig, probing: KernelProbing, source: str
+    rig: Rig, probing: KernelProbing, source: str, packet: Any
 ) -> None:
     rig.entry = "tc"
-    assert rig.send("firewalls", asking(), source) == rig.kernel("LOCAL")
+    assert rig.send("firewalls", packet, source) == rig.kernel("LOCAL")
+    assert not probing.answers()
+
+
+def test_a_flood_of_answers_is_taken_in_by_portions(rig: Rig, probing: KernelProbing) -> None:
+    rig.entry = "tc"
+    for _ in range(_AT_ONCE + 1):
+        rig.send("firewalls", asking(sport=PORT, dport=OTHER), FW[2])
+    assert len(probing.answers()) == _AT_ONCE
+    assert probing.answers()
     assert not probing.answers()
 
 
@@ -117,7 +127,7 @@ def test_what_only_looks_like_a_probe_is_the_kernels_as_before(rig: Rig, probing
 
 
 def test_a_datagram_of_that_port_to_somebody_else_is_balanced_as_any(rig: Rig, probing: KernelProbing) -> None:
-    rig.entry = "tc"
+    """By XDP too: it is a port that clients have."""
     packet = IP(src="198.51.100.10", dst="203.0.113.80") / UDP(sport=PORT, dport=PORT) / Raw(MAGIC + NONCE)
     assert rig.send("outside", packet, ROUTER) == forwarded("OPENING", ("firewalls", FW[0]))
     assert not probing.answers()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lasthop.config.document import Finding, Place, Table, tables, text
-from lasthop.model.health import DEFAULT_PORTS, Check
+from lasthop.model.health import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def _check(place: Place, health: Table) -> Iterator[Finding]:
             names = " and ".join(sorted(kinds))
             yield Finding((*place, key), f"is for the checks {names}, and this one is {check}", "leave it out")
     if check in _NEED_PORT and "port" not in health:
-        yield Finding((*place, "port"), "is missing", f"add port = {DEFAULT_PORTS.get(check, 22)}")
+        yield Finding((*place, "port"), "is missing", "add port = 22")
     if check is Check.PATH and "target" not in health:
         yield Finding(
             (*place, "target"),

@@ -9,7 +9,6 @@ import re
 
 from lasthop.config.values import text, wrong
 
-FIRST_STATUS, LAST_STATUS = 100, 599
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:\[\]-]{0,252})", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)

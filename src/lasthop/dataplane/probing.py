@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lasthop.dataplane.publisher import Publisher
 
 
+#: Answers taken in at once: a flood of them does not keep the director from its other work.
+_AT_ONCE = 1024
+
+
 class KernelProbing:
     """See `interface.Probing`."""
 
@@ -43,7 +47,7 @@ class KernelProbing:
     def answers(self) -> list[ProbeAnswer]:
         """See Probing.answers."""
         found = []
-        for each in self._ring.records(limit=None):
+        for each in self._ring.records(_AT_ONCE):
             record = np.frombuffer(each, self._answer, 1)[0]
             leg_id, mac = abi.split_target(int(record["source_target"]))
             found.append(ProbeAnswer(record["nonce"].tobytes(), self._names.name_of(leg_id), mac))

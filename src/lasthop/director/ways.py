@@ -12,7 +12,7 @@ from lasthop.health.path import Way
 if TYPE_CHECKING:
     from lasthop.health.probe import Asked
     from lasthop.model.real_server import Address
-    from lasthop.policy.plan import Plan, PlannedLeg, PlannedServer
+    from lasthop.policy.plan import Plan, PlannedServer
     from lasthop.policy.surroundings import SeenLink, Surroundings
 
 
@@ -43,11 +43,7 @@ class Ways:
         own = _own_address(link, server, asked.address)
         if own is None:
             return f"{device} has no IPv{asked.address.version} address to ask from"
-        return _way(leg, device, server.mac, own)
-
-
-def _way(leg: PlannedLeg, device: str, mac: str, own: Address) -> Way:
-    return Way(leg.name, device, mac, leg.mac, own)
+        return Way(leg.name, device, server.mac, leg.mac, own)
 
 
 def _own_address(link: SeenLink, server: PlannedServer, target: Address) -> Address | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lasthop.health.judgement import Judgement
+from lasthop.health.sockets import bracketed
 from lasthop.model.health import Health, HealthReport
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _log = logging.getLogger(__name__)
 #: Parts of a turn of the circle that lie apart however many there are: the golden ratio.
 _GOLDEN = 0.618033988749895
 
-_IPV6 = 6
-
 Key = tuple[str, str]
 
 
@@ -38,7 +37,7 @@ class _Watched:
     began: float
     task: asyncio.Task[None] | None = None
     last: str = ""
-    last_s: float | None = field(default=None)
+    last_s: float | None = None
 
 
 class Checker:
@@ -135,6 +134,4 @@ class Checker:
 def _target(asked: Asked) -> str:
     if asked.how.command:
         return asked.how.command[0]
-    if not asked.port:
-        return str(asked.address)
-    return f"[{asked.address}]:{asked.port}" if asked.address.version == _IPV6 else f"{asked.address}:{asked.port}"
+    return f"{bracketed(asked.address)}:{asked.port}" if asked.port else str(asked.address)

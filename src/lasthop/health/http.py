@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from lasthop.health.sockets import problem_of
+from lasthop.health.sockets import bracketed, problem_of
 from lasthop.model.health import Check
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 #: Of a body, what is looked at.
 _BODY_MAX = 1 << 20
-_IPV6 = 6
 
 
 async def probe(asked: Asked) -> str:
@@ -49,7 +48,12 @@ async def probe(asked: Asked) -> str:
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: Asked) -> str:
     connection = h11.Connection(h11.CLIENT)
-    headers = [("Host", _host(asked)), ("User-Agent", "lasthop"), ("Connection", "close"), ("Accept", "*/*")]
+    headers = [
+        ("Host", asked.how.host or bracketed(asked.address)),
+        ("User-Agent", "lasthop"),
+        ("Connection", "close"),
+        ("Accept", "*/*"),
+    ]
     request = h11.Request(method="GET", target=asked.how.path, headers=headers)
     writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
     await writer.drain()
@@ -63,16 +67,11 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked
                 return f"HTTP status {event.status_code}"
             if not asked.how.body:
                 return ""
-        elif isinstance(event, h11.Data) and len(body) < _BODY_MAX:
+        elif isinstance(event, h11.Data):
             body += event.data
-        elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-            found = re.search(asked.how.body, body.decode(errors="replace"))
+        if len(body) >= _BODY_MAX or isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+            found = re.search(asked.how.body, body[:_BODY_MAX].decode(errors="replace"))
             return "" if found else f"the body does not match {asked.how.body!r}"
-
-
-def _host(asked: Asked) -> str:
-    address = f"[{asked.address}]" if asked.address.version == _IPV6 else str(asked.address)
-    return asked.how.host or address
 
 
 @lru_cache

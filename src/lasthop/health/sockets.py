@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lasthop.health.probe import Asked
+    from lasthop.model.real_server import Address
 
 _IPV6 = 6
 
@@ -22,6 +23,11 @@ _IPV6 = 6
 def family(asked: Asked) -> socket.AddressFamily:
     """Of the address that is asked."""
     return socket.AF_INET6 if asked.address.version == _IPV6 else socket.AF_INET
+
+
+def bracketed(address: Address) -> str:
+    """An address as it stands before a port, or in a URL (RFC 3986, section 3.2.2)."""
+    return f"[{address}]" if address.version == _IPV6 else str(address)
 
 
 @contextmanager
