@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lasthop.director.health import HealthWatch, asked_by
+from lasthop.dataplane.fake import FakeDataPlane
+from lasthop.director.director import Director
+from lasthop.director.health import HealthWatch, asked_by, known_at_start
+from lasthop.director.health_file import HealthFile
 from lasthop.health.path import Paths
 from lasthop.lab.waiting import wait_until
 from lasthop.model.health import Check, Health, HealthCheck, HealthReport
-from tests.unit.director_worlds import CONFIGURATION, FW1, FW2, OTHER_MAC, SERVICES, observation, server, started
+from tests.unit.director_worlds import CONFIGURATION, FW1, FW2, OTHER_MAC, SERVICES, WHOLE, observation, server, started
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lasthop.dataplane.fake import FakeDataPlane
-    from lasthop.director.director import Director
     from lasthop.health.probe import Asked
     from lasthop.model.configuration import Configuration
 
@@ -109,7 +109,7 @@ def test_the_watch_publishes_what_it_finds_and_keeps_it_for_the_next_process(tmp
     async def probe(asked: Asked) -> str:
         return problems[asked.real_server]
 
-    kept = tmp_path / "lb1.health"
+    kept = HealthFile(tmp_path / "lb1.health")
 
     async def until(reached: Any) -> None:
         assert await asyncio.to_thread(wait_until, reached, timeout=PATIENCE_S)
@@ -117,15 +117,23 @@ def test_the_watch_publishes_what_it_finds_and_keeps_it_for_the_next_process(tmp
     async def work() -> None:
         following = asyncio.create_task(HealthWatch({Check.TCP: probe}, Paths(), kept).follow(director))
         await until(lambda: planned(dataplane)["fw1"] == (False, True))
-        await until(lambda: kept.exists() and json.loads(kept.read_text())["down"] == [["FWM 1", "fw1"]])
+        await until(lambda: list(kept.read()) == [("FWM 1", "fw1")])
         assert {each.real_server: each.health for each in director.health()} == {"fw1": "down", "fw2": "up"}
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         director.close()
         problems["fw1"] = ""
-        again, pinned = started(configuration=checked(replace(HOW, interval=3600.0)))
+        configuration = checked(replace(HOW, interval=3600.0))
+        pinned = FakeDataPlane(configuration.director.connections)
+        again = Director(configuration, "/etc/lasthop/lb1.toml", pinned)
+        known = known_at_start(kept, configuration)
+        again.health_of = lambda: known
+        again.start(WHOLE)
+        assert planned(pinned)["fw1"] == (False, True), "before anybody is asked"
         following = asyncio.create_task(HealthWatch({Check.TCP: probe}, Paths(), kept).follow(again))
-        await until(lambda: planned(pinned)["fw1"] == (False, True))
+        await until(lambda: bool(again.health()))
+        assert planned(pinned)["fw1"] == (False, True)
+        assert again.health_of()["FWM 1", "fw1"] == (Health.DOWN, known["FWM 1", "fw1"][1])
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         again.close()
@@ -134,9 +142,11 @@ def test_the_watch_publishes_what_it_finds_and_keeps_it_for_the_next_process(tmp
 
 
 def test_what_another_process_left_and_cannot_be_read_counts_for_nothing(tmp_path: Path) -> None:
-    kept = tmp_path / "lb1.health"
-    for text in ("", "no JSON", "[]", '{"down": [1]}'):
-        kept.write_text(text)
+    path = tmp_path / "lb1.health"
+    kept = HealthFile(path)
+    for text in ("", "no JSON", "[]", '{"down": [1]}', '{"down": [["FWM 1", "fw1", "long"]]}'):
+        path.write_text(text)
+        assert not known_at_start(kept, checked())
         director, dataplane = started(configuration=checked(replace(HOW, interval=3600.0)))
 
         async def work(watch: HealthWatch, director: Director) -> None:
@@ -147,3 +157,10 @@ def test_what_another_process_left_and_cannot_be_read_counts_for_nothing(tmp_pat
         asyncio.run(work(HealthWatch({}, Paths(), kept), director))
         director.close()
         assert planned(dataplane)["fw1"] == (True, False)
+
+
+def test_what_was_found_of_a_check_that_is_no_more_is_forgotten(tmp_path: Path) -> None:
+    kept = HealthFile(tmp_path / "lb1.health")
+    kept.write({("FWM 1", "fw1"): (Health.DOWN, 5.0), ("FWM 1", "fw9"): (Health.DOWN, 5.0)})
+    assert known_at_start(kept, checked()) == {("FWM 1", "fw1"): (Health.DOWN, 5.0)}
+    assert not known_at_start(kept, CONFIGURATION)

@@ -83,7 +83,7 @@ def run(work: Callable[[Checker, Probe, Heard], Coroutine[Any, Any, None]]) -> N
 
 def test_a_change_is_told_once_with_what_was_found() -> None:
     async def work(checker: Checker, probe: Probe, heard: Heard) -> None:
-        checker.follow([asked()], {})
+        checker.follow([asked()])
         await heard.until(1)
         probe.problems["fw1"] = "refused"
         await heard.until(2)
@@ -104,7 +104,7 @@ def test_a_change_is_told_once_with_what_was_found() -> None:
 def test_what_takes_too_long_or_breaks_is_a_failure_and_goes_on_being_asked() -> None:
     async def work(checker: Checker, probe: Probe, heard: Heard) -> None:
         probe.hanging = True
-        checker.follow([asked(timeout=0.1)], {})
+        checker.follow([asked(timeout=0.1)])
         assert (await heard.until(1))[0] == ("fw1", Health.DOWN, "no answer within 0.1 s")
         probe.hanging = False
         await heard.until(2)
@@ -118,7 +118,7 @@ def test_what_takes_too_long_or_breaks_is_a_failure_and_goes_on_being_asked() ->
 
 def test_what_was_down_before_stays_down_until_it_has_risen() -> None:
     async def work(checker: Checker, _: Probe, heard: Heard) -> None:
-        checker.follow([asked(rise=3)], {("FWM 1", "fw1"): Health.DOWN})
+        checker.follow([asked(rise=3)], {("FWM 1", "fw1"): (Health.DOWN, 17.0)})
         assert checker.health()["FWM 1", "fw1"][0] is Health.DOWN
         await heard.until(1)
         assert heard.told == [("fw1", Health.UP, "")]
@@ -130,9 +130,9 @@ def test_what_was_down_before_stays_down_until_it_has_risen() -> None:
 def test_who_is_asked_otherwise_keeps_its_health_and_who_is_not_asked_is_forgotten() -> None:
     async def work(checker: Checker, probe: Probe, heard: Heard) -> None:
         probe.problems = {"fw1": "refused", "fw2": "refused"}
-        checker.follow([asked(), asked("fw2")], {})
+        checker.follow([asked(), asked("fw2")])
         await heard.until(2)
-        checker.follow([asked(interval=0.03)], {})
+        checker.follow([asked(interval=0.03)])
         assert {key: health for key, (health, _) in checker.health().items()} == {("FWM 1", "fw1"): Health.DOWN}
         before = dict(probe.times)
         probe.problems.clear()
@@ -146,7 +146,7 @@ def test_who_is_asked_otherwise_keeps_its_health_and_who_is_not_asked_is_forgott
 def test_failures_in_the_warmup_do_not_count_and_answers_do() -> None:
     async def work(checker: Checker, probe: Probe, heard: Heard) -> None:
         probe.problems["fw1"] = "refused"
-        checker.follow([asked(warmup=0.2), asked("fw2", warmup=3600.0)], {})
+        checker.follow([asked(warmup=0.2), asked("fw2", warmup=3600.0)])
         await heard.until(2)
         assert heard.told[0] == ("fw2", Health.UP, "")
         assert heard.told[1] == ("fw1", Health.DOWN, "refused")
@@ -157,7 +157,7 @@ def test_failures_in_the_warmup_do_not_count_and_answers_do() -> None:
 
 def test_the_checks_of_many_do_not_begin_together() -> None:
     async def work(checker: Checker, probe: Probe, heard: Heard) -> None:
-        checker.follow([asked(f"fw{number}", interval=0.5) for number in range(200)], {})
+        checker.follow([asked(f"fw{number}", interval=0.5) for number in range(200)])
         await heard.until(200)
         assert probe.most_at_once < 50
 

@@ -82,7 +82,7 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file)
     director.on_detached = stop.set
-    health = HealthWatch(wiring.probes(), Paths(), socket_path(name).with_suffix(".health"))
+    health = HealthWatch(wiring.probes(), Paths(), wiring.health_file(name))
     async with serve(director, socket_path(name)):
         _log.info("director %s is running", name)
         tasks = [

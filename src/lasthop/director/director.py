@@ -88,6 +88,7 @@ class Director(Answers):
 
     def start(self, observation: Observation) -> None:
         """Publish for the first time. Raises LasthopError, and then all is as it was before."""
+        self._health = effective(self._configuration.services, self.health_of(), time.monotonic(), self._health)
         try:
             self._reconcile(observation)
             self._desire(self._configuration)

@@ -1,12 +1,11 @@
 """Health in a running director: whom to ask, and what the answers change.
 
-Owns the loop that keeps the checks in step with the configuration, and the memory of results beyond a restart.
+Owns the loop that keeps the checks in step with the configuration.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from contextlib import suppress
@@ -18,17 +17,20 @@ from lasthop.model.health import Check, Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from lasthop.director.director import Director
+    from lasthop.director.health_file import HealthFile, Key
     from lasthop.health.path import Paths
     from lasthop.health.probe import Probe
     from lasthop.model.configuration import Configuration
 
 _log = logging.getLogger(__name__)
 
-#: (service label, real server)
-Key = tuple[str, str]
+
+def known_at_start(kept: HealthFile, configuration: Configuration) -> dict[Key, tuple[Health, float]]:
+    """What another process of this director found, of those that are asked still."""
+    asked = {each.key for each in asked_by(configuration)}
+    return {key: found for key, found in kept.read().items() if key in asked}
 
 
 def asked_by(configuration: Configuration) -> list[Asked]:
@@ -51,23 +53,21 @@ def asked_by(configuration: Configuration) -> list[Asked]:
 class HealthWatch:
     """Asks a director's real servers, and tells it what it finds."""
 
-    def __init__(self, probes: Mapping[Check, Probe], paths: Paths, kept: Path) -> None:
-        """`paths` sends the path probes; `kept` is a file that outlives this process, not this machine.
-
-        What was down stays so after a restart.
-        """
+    def __init__(self, probes: Mapping[Check, Probe], paths: Paths, kept: HealthFile) -> None:
+        """`paths` sends the path probes."""
         self._probes = {**probes, Check.PATH: paths.probe}
         self._paths = paths
         self._kept = kept
         self._woken = asyncio.Event()
 
     async def follow(self, director: Director) -> None:
-        """Ask until cancelled."""
+        """Ask until cancelled. What `director` knows already holds until it is found to be otherwise."""
+        known = director.health_of()
         checker = Checker(self._probes, lambda asked, health, problem: self._found(director, asked, health, problem))
         director.on_applied.append(self._woken.set)
+        checker.follow(asked_by(director.configuration), known)
         director.health_of = checker.health
         director.health_reports = checker.reports
-        known = _read(self._kept)
         self._paths.way = director.way
         loop, descriptor = asyncio.get_running_loop(), director.probing.descriptor
         loop.add_reader(descriptor, self._came_back, director)
@@ -75,10 +75,9 @@ class HealthWatch:
             while True:
                 self._woken.clear()
                 self._paths.port = director.configuration.director.probe_port
-                checker.follow(asked_by(director.configuration), known)
-                known = {}
+                checker.follow(asked_by(director.configuration))
                 director.health_changed()
-                self._keep(checker)
+                self._kept.write(checker.health())
                 await self._sleep(director.next_death())
         finally:
             loop.remove_reader(descriptor)
@@ -103,21 +102,3 @@ class HealthWatch:
             _log.info("%s is up", subject)
         director.health_changed()
         self._woken.set()
-
-    def _keep(self, checker: Checker) -> None:
-        down = [list(key) for key, (health, _) in checker.health().items() if health is Health.DOWN]
-        draft = self._kept.with_suffix(".part")
-        try:
-            draft.write_text(json.dumps({"down": down}))
-            draft.replace(self._kept)
-        except OSError as error:
-            _log.warning("can't keep %s: %s; after a restart all real servers count as up at first", self._kept, error)
-
-
-def _read(kept: Path) -> dict[Key, Health]:
-    """What another process of this director left; nothing where that cannot be read."""
-    try:
-        down = json.loads(kept.read_text())["down"]
-        return {(str(service), str(name)): Health.DOWN for service, name in down}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

@@ -50,21 +50,21 @@ class Checker:
         self._watched: dict[Key, _Watched] = {}
         self._turn = 0.0
 
-    def follow(self, wanted: Iterable[Asked], known: Mapping[Key, Health]) -> None:
+    def follow(self, wanted: Iterable[Asked], known: Mapping[Key, tuple[Health, float]] | None = None) -> None:
         """Check these and no others; who was checked before keeps its health, however it is checked now.
 
-        `known` is the health of others, as another process left it.
+        `known` is the health of others, and since when, as another process left it.
         """
         asked = {each.key: each for each in wanted}
-        before = dict(known)
+        before = dict(known or {})
         for key in [key for key, watched in self._watched.items() if asked.get(key) != watched.asked]:
             stopped = self._watched.pop(key)
-            before[key] = stopped.judgement.health
+            before[key] = stopped.judgement.health, stopped.judgement.since
             if stopped.task is not None:
                 stopped.task.cancel()
         for key, each in asked.items():
             if key not in self._watched:
-                self._start(each, before.get(key, Health.UNKNOWN))
+                self._start(each, before.get(key))
 
     def health(self) -> dict[Key, tuple[Health, float]]:
         """(service label, real server) -> health, and since when on the monotonic clock."""
@@ -98,9 +98,10 @@ class Checker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, asked: Asked, health: Health) -> None:
+    def _start(self, asked: Asked, before: tuple[Health, float] | None) -> None:
         now = time.monotonic()
-        watched = _Watched(asked, Judgement(asked.how.rise, asked.how.fall, now, health), now)
+        health, since = before or (Health.UNKNOWN, now)
+        watched = _Watched(asked, Judgement(asked.how.rise, asked.how.fall, since, health), now)
         self._turn = (self._turn + _GOLDEN) % 1
         watched.task = asyncio.create_task(self._watch(watched, asked.how.interval * self._turn))
         self._watched[asked.key] = watched
