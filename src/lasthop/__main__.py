@@ -60,6 +60,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("lasthop.daemon.commands:import_", DIRECTOR, "A configuration from what keepalived has."),
     "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
+    "token": Entry("lasthop.cli.token:token", DIRECTOR, "A token for the API over TCP, and its line for the file."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),
     "demo": Entry("lasthop.lab.command:demo", LAB, "Build the sandwich in namespaces and show it work."),
     "lab-clean": Entry("lasthop.lab.command:lab_clean", LAB, "Remove topologies that were kept or left behind."),
@@ -118,19 +119,21 @@ class Program(click.Group):
     "--director",
     metavar="NAME",
     envvar="LASTHOP_DIRECTOR",
-    help="The director to ask; default: LASTHOP_DIRECTOR, or the only one that runs here.",
+    help="The director to ask, by name or as https://HOST:PORT; default: LASTHOP_DIRECTOR, or the only one here.",
 )
+@click.option("--token-file", metavar="FILE", help="The token to show over https; default: LASTHOP_TOKEN_FILE.")
+@click.option("--ca", metavar="FILE", help="The CA to believe over https; default: LASTHOP_CA, or the system's.")
 @click.pass_context
-def program(ctx: click.Context, director: str | None) -> None:
+def program(ctx: click.Context, director: str | None, token_file: str | None, ca: str | None) -> None:
     """Balance stateful firewalls by MAC address, and send responses back through the one that saw the request.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage. LASTHOP_TRACEBACK=1 shows where an error comes from.
     """
-    from lasthop.api.client import Client
+    from lasthop.api.client import Client, Credentials
     from lasthop.api.location import SOCKET_DIRECTORY
 
     directory = ctx.obj if isinstance(ctx.obj, Path) else SOCKET_DIRECTORY
-    ctx.obj = Client(director, directory)
+    ctx.obj = Client(director, directory, Credentials.of(os.environ, token_file, ca))
 
 
 def main(socket_directory: Path | None = None) -> NoReturn:

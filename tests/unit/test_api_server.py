@@ -16,7 +16,8 @@ import pytest
 from lasthop.api.client import Client
 from lasthop.api.fake import ServedDirector
 from lasthop.api.sample import sample
-from lasthop.api.server import ROWS_AT_ONCE, application, serve
+from lasthop.api.server import ROWS_AT_ONCE, application
+from lasthop.api.serving import serve
 from lasthop.errors import DataPlaneError, DirectorError
 from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionPage

@@ -10,11 +10,12 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from lasthop.api.channel import Channel, Filters, Report
+from lasthop.api.far import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Client", "Filters", "Part", "Report"]
+__all__ = ["Client", "Credentials", "Filters", "Part", "Report"]
 
 
 class Part(NamedTuple):

@@ -1,18 +1,16 @@
-"""The API's server: HTTP over a unix socket, inside the director's own asyncio loop.
+"""The API's server: what is asked by HTTP, and how it is answered.
 
-Owns the paths under /v1 and the server's life. FastAPI and uvicorn are imported here only, and
-nothing here decides anything: every answer comes from an `Operations`.
+Owns the paths under /v1; where they are answered is `lasthop.api.serving`'s. Nothing here decides anything: every
+answer comes from an `Operations`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
@@ -22,7 +20,6 @@ from starlette.exceptions import HTTPException
 from lasthop import __version__
 from lasthop.api.edits import RefusedEdit, add_edits
 from lasthop.api.inspection import add_inspection
-from lasthop.api.listener import Listener
 from lasthop.api.selection import conditions, selected, shown
 from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake
 from lasthop.model.change import ChangeReport
@@ -40,11 +37,7 @@ from lasthop.model.template import TemplateReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Iterable, Iterator
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import AsyncIterator, Iterable
 
     from lasthop.api.operations import Operations
 
@@ -55,8 +48,6 @@ _AGES_S = 1e9
 ROWS_AT_ONCE = 1024
 #: Header of a list: how many there are, where the list may be a part.
 TOTAL = "Lasthop-Total"
-#: Seconds that answers under way may still take when the director stops.
-GRACE_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,88 +81,6 @@ class ConnectionCount:
     """How many connections a selection holds."""
 
     connections: int
-
-
-class ApiServer:
-    """A director's API on its socket; `async with` starts and stops it."""
-
-    def __init__(self, operations: Operations, socket_path: Path) -> None:
-        self._path = socket_path
-        self._application = application(operations)
-        self._listener: Listener | None = None
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Claim the socket and answer on it from when this returns.
-
-        Raises DirectorError when a live director listens there or the socket cannot be made.
-        """
-        self._listener = Listener(self._path)
-        self._server = _Server(
-            uvicorn.Config(
-                self._application,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener.socket]), name="api")
-        listening = asyncio.create_task(self._server.listening.wait())
-        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not self._server.listening.is_set():
-            listening.cancel()
-            await self.stop()
-
-    async def stop(self) -> None:
-        """Finish the answers under way, then remove the socket. Does nothing if not started."""
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            try:
-                await self._task
-            finally:
-                self._server = self._task = None
-                if self._listener is not None:
-                    self._listener.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-
-def serve(operations: Operations, socket_path: Path) -> ApiServer:
-    """The API of `operations` on `socket_path`, not yet started.
-
-    Use ``async with``, or `ApiServer.start` and `ApiServer.stop`. It runs in the calling loop,
-    installs no signal handlers and writes no access log.
-    """
-    return ApiServer(operations, socket_path)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, without its signal handlers: signals are the daemon's."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
 
 
 def application(operations: Operations) -> FastAPI:

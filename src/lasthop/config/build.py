@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
+from lasthop.model.access import Access
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import PROFILES, Director, Settings, State, Timeouts
 from lasthop.model.health import DEFAULT_PORTS, HealthCheck
@@ -20,7 +21,15 @@ from lasthop.model.vlan import Vlan, default_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lasthop.config.schema import Document, HealthSection, LegSection, MatchSection, ServiceSection, TimeoutsSection
+    from lasthop.config.schema import (
+        ApiSection,
+        Document,
+        HealthSection,
+        LegSection,
+        MatchSection,
+        ServiceSection,
+        TimeoutsSection,
+    )
 
 Kind = TypeVar("Kind")
 
@@ -42,7 +51,13 @@ def build_configuration(document: Document, connections: int) -> Configuration:
         services=tuple(_service(service) for service in document.service),
         mark_rules=tuple(MarkRule(rule.mark, build_match(match)) for rule in document.mark for match in rule.match),
         pass_rules=tuple(PassRule(tuple(build_match(match) for match in rule.match)) for rule in document.pass_),
+        access=_access(document.api),
     )
+
+
+def _access(section: ApiSection) -> Access:
+    given = {field.name: getattr(section, field.name) for field in fields(Access)}
+    return Access(**given | {"listen": _each_once(section.listen)})
 
 
 def timeout_key(state: State) -> str:

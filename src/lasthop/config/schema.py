@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from lasthop.config import health_values, values
+from lasthop.config import access_values, health_values, values
+from lasthop.model.access import DEFAULT_METRICS_HOPS, Endpoint
 from lasthop.model.director import DEFAULT_PROBE_PORT
 from lasthop.model.health import Check
 from lasthop.model.leg import Mode, ReplyTo
@@ -44,6 +45,9 @@ HostName = Annotated[str, PlainValidator(health_values.host_name)]
 DomainName = Annotated[str, PlainValidator(health_values.domain_name)]
 Statuses = Annotated[tuple[int, int], PlainValidator(health_values.statuses)]
 Pattern = Annotated[str, PlainValidator(health_values.pattern)]
+ListenEndpoint = Annotated[Endpoint, PlainValidator(access_values.endpoint)]
+AbsolutePath = Annotated[str, PlainValidator(access_values.absolute_path)]
+Group = Annotated[str, PlainValidator(access_values.group)]
 
 AdminName = Annotated[Admin, Field(strict=False)]
 OnDeathName = Annotated[OnDeath, Field(strict=False)]
@@ -82,6 +86,20 @@ class DirectorSection(Section):
 
     name: Name = _key('name = "lb1"')
     probe_port: int = _key("probe_port = 49784", default=DEFAULT_PROBE_PORT, ge=1, le=65535)
+
+
+class ApiSection(Section):
+    """``[api]``."""
+
+    listen: OneOrMore[ListenEndpoint] | None = _key('listen = "192.0.2.10:8443"', default=None)
+    certificate: AbsolutePath = _key('certificate = "/etc/lasthop/api.crt"', default="")
+    key: AbsolutePath = _key('key = "/etc/lasthop/api.key"', default="")
+    client_ca: AbsolutePath = _key('client_ca = "/etc/lasthop/clients.crt"', default="")
+    tokens: AbsolutePath = _key('tokens = "/etc/lasthop/tokens"', default="")
+    readers: Group | None = _key('readers = "adm"', default=None)
+    writers: Group | None = _key('writers = "netops"', default=None)
+    metrics_open: bool = _key("metrics_open = true", default=False)
+    metrics_hops: int = _key("metrics_hops = 64", default=DEFAULT_METRICS_HOPS, ge=0, le=10_000)
 
 
 class TableSection(Section):
@@ -253,6 +271,7 @@ class Document(Section):
     """The whole file."""
 
     director: DirectorSection = _key('[director] with name = "lb1"')
+    api: ApiSection = _key('[api] with readers = "adm"', default=ApiSection())
     table: TableSection = _key("[table] with connections = 1_000_000", default=TableSection())
     lvs: LvsSection = _key("[lvs] with conn_reuse_mode = 1", default=LvsSection())
     timeouts: TimeoutsSection = _key('[timeouts] with profile = "lvs"', default=TimeoutsSection())
@@ -272,6 +291,7 @@ class Document(Section):
 SECTIONS: dict[tuple[str, ...], type[Section]] = {
     (): Document,
     ("director",): DirectorSection,
+    ("api",): ApiSection,
     ("table",): TableSection,
     ("timeouts",): TimeoutsSection,
     ("lvs",): LvsSection,

@@ -102,6 +102,10 @@ def detach(client: Client) -> None:
     """
     from lasthop.daemon.wiring import detach_pins, pinned_directors
 
+    if client.is_far:
+        client.detach()
+        click.echo(f"{client.director()}: detached")
+        return
     try:
         name = client.director()
     except NotRunningError:

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from lasthop.api.location import socket_path
-from lasthop.api.server import serve
+from lasthop.api.serving import serve
 from lasthop.config import parse, read
 from lasthop.daemon import wiring
 from lasthop.director.health import HealthWatch
@@ -27,6 +27,7 @@ from lasthop.health.path import Paths
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lasthop.api.serving import ApiServer
     from lasthop.director.director import Director
 
 _log = logging.getLogger(__name__)
@@ -80,14 +81,16 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file)
     director.on_detached = stop.set
     health = HealthWatch(wiring.probes(), Paths(), wiring.health_file(name))
-    async with serve(director, socket_path(name)):
+    async with serve(director, socket_path(name)) as api:
+        loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file, api)
+        director.on_applied.append(api.look)
         _log.info("director %s is running", name)
         tasks = [
             asyncio.create_task(work)
             for work in (
+                api.keep(lambda: director.configuration.access, director.noted),
                 watch.follow(director),
                 health.follow(director),
                 _sweep_forever(director),
@@ -132,7 +135,8 @@ async def _resize_forever(director: Director) -> None:
         await asyncio.sleep(time.monotonic() - began if going else _SWEEP_S)
 
 
-def _apply_again(director: Director, file: str) -> None:
+def _apply_again(director: Director, file: str, api: ApiServer) -> None:
+    api.look()
     try:
         report = director.apply(read(file), file)
     except LasthopError as error:
