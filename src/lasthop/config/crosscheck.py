@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lasthop.config.crosscheck_backup import backup_findings
 from lasthop.config.crosscheck_health import health_findings
 from lasthop.config.crosscheck_leg import leg_findings
 from lasthop.config.crosscheck_match import match_findings
@@ -33,6 +34,7 @@ def cross_check(document: Table) -> Iterator[Finding]:
         _marks(document),
         service_findings(document),
         health_findings(document),
+        backup_findings(document),
         _scheduler_flags(document),
         _server_names(document),
         _source_real_servers(document),

@@ -100,6 +100,8 @@ class Service:
     """Weight of real servers that are up and usable below which the service is empty (keepalived: quorum)."""
     hysteresis: int = 0
     """What must be there beyond the quorum before it is not empty any more (keepalived: hysteresis)."""
+    slow_start: float = 0.0
+    """Seconds in which a real server that comes, or comes back, is brought to its weight."""
     family: str = ""
     """``ipv6``: of a mark, beside the service for its other packets (LVS: ``-f 1 -6``); empty: both families."""
     label: str = field(init=False, repr=False, compare=False)
