@@ -21,6 +21,9 @@ class WhenEmpty(StrEnum):
 
     DROP = "drop"
     KERNEL = "kernel"
+    """Each is left to the kernel's routes."""
+    BYPASS = "bypass"
+    """Likewise, and so are their connections for as long as they live."""
 
 
 class OnDeath(StrEnum):
