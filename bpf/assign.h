@@ -95,5 +95,7 @@ __noinline __u32 assign(struct packet *p)
 	p->choice.server = to_be_scheduled(p) ? schedule_opening(p, service) : place(p, service);
 	if (p->choice.server != SERVER_NONE)
 		return 0;
+	if (service->flags & SERVICE_EMPTY_BYPASS)
+		return KERNEL_BYPASS;
 	return service->flags & SERVICE_EMPTY_TO_KERNEL ? KERNEL_EMPTY : DROP_EMPTY;
 }

@@ -71,7 +71,7 @@ static __always_inline __u32 forward_found(struct packet *p, struct connection *
 	}
 	note_found(p, 0);
 	note_choice(p, CHOSEN_BEFORE);
-	if (unlikely(ruleset->flags & RULESET_DEATHS)) {
+	if (unlikely(ruleset->flags & (RULESET_DEATHS | RULESET_BYPASSES))) {
 		reason = after_death(p);
 		if (reason == TO_BE_MOVED) {
 			if (p->entry == ENTRY_XDP)

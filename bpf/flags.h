@@ -13,6 +13,7 @@ enum connection_flag {
 	CONNECTION_OVERFLOW = 64,    /* counted in table.overflowed: in its key's third or fourth bucket */
 	CONNECTION_ONE_PACKET = 128, /* only while it is decided: there will be no entry */
 	CONNECTION_MOVED = 256,	     /* here by rendezvous, since its real server died */
+	CONNECTION_BYPASSED = 512,   /* its requests are left to the kernel's routes, for as long as it lives */
 };
 
 /* How a service chooses a real server. BY_LOAD: the names are LVS's. */
@@ -57,6 +58,7 @@ enum service_flag {
 	SERVICE_ONE_PACKET = 32,       /* each UDP packet is scheduled by itself, and not remembered (LVS: ops) */
 	SERVICE_EXPIRE_QUIESCENT = 64, /* a template of a server of weight 0 binds nobody */
 	SERVICE_RELATED = 128,	       /* related = "address-pair" */
+	SERVICE_EMPTY_BYPASS = 256,    /* when_empty = "bypass" */
 };
 
 enum ruleset_flag {
@@ -67,6 +69,7 @@ enum ruleset_flag {
 	RULESET_EXPIRE_GONE = 16, /* a connection of a removed server ends at its next packet */
 	RULESET_STRICT_SCTP = 32, /* SCTP without an entry is dropped, unless it opens an association */
 	RULESET_DEATHS = 64,	  /* there are dead servers */
+	RULESET_BYPASSES = 256,	  /* a service may leave connections to the kernel's routes */
 	RULESET_RELATED = 128,	  /* a service is related = "address-pair": pairs of addresses are noted */
 };
 
@@ -84,7 +87,7 @@ enum note_kind {
 	NOTE_FIRST,  /* its first one: the key of its connection, and where it went */
 	NOTE_EARLY,  /* a later one that came before: the real server that the first one is to be given */
 	NOTE_ERROR,  /* the first one of an ICMP error, which has no connection of its own: where it went */
-	NOTE_PASSED, /* its first one, which a pass rule left to the kernel */
+	NOTE_PASSED, /* its first one, which was left to the kernel: by a pass rule, or to bypass the firewalls */
 };
 
 /* What a service's on_death says of the connections of a dead server. */

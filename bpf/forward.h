@@ -100,6 +100,23 @@ static __always_inline __u32 forward_new(struct packet *p)
 	return forward_stateless(p);
 }
 
+/*
+ * The service of a packet has nobody, and leaves it to the kernel's routes. So it leaves the rest of its connection, when it
+ * has somebody again: a firewall that has not seen the beginning would end it. tc remembers that, XDP changes nothing.
+ */
+__noinline int remember_bypassed(struct packet *p)
+{
+	if (!p || p->entry == ENTRY_XDP || dry_run)
+		return 0;
+	p->choice.flags = CONNECTION_BYPASSED;
+	p->choice.prefix = 0;
+	p->choice.service = SERVICE_NONE;
+	p->choice.server = SERVER_NONE;
+	p->choice.forward_hop = 0;
+	remember(p);
+	return 0;
+}
+
 /* A packet of no known connection: rules, services, and last the kernel. */
 static __always_inline __u32 forward_unknown(struct packet *p)
 {
@@ -108,5 +125,9 @@ static __always_inline __u32 forward_unknown(struct packet *p)
 	p->choice.flags &= CONNECTION_MOVED;
 	p->choice.prefix = 0;
 	reason = classify(p);
-	return reason ? reason : forward_new(p);
+	if (likely(!reason))
+		return forward_new(p);
+	if (unlikely(reason == KERNEL_BYPASS))
+		remember_bypassed(p);
+	return reason;
 }

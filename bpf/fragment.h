@@ -105,7 +105,7 @@ static __always_inline void note_for_others(struct packet *p, const struct frame
 	if (p->related) {
 		if (p->first_of_error && reason < FORWARDED_FRAGMENT && !dry_run)
 			note_error_fragment(p, f);
-	} else if (p->fragment == FRAGMENT_FIRST && reason == KERNEL_PASS_RULE) {
+	} else if (p->fragment == FRAGMENT_FIRST && (reason == KERNEL_PASS_RULE || reason == KERNEL_BYPASS)) {
 		note_fragment(p, NOTE_PASSED);
 	} else if (p->fragment == FRAGMENT_FIRST && reason < FORWARDED_FRAGMENT) {
 		note_fragment(p, NOTE_FIRST);

@@ -112,6 +112,9 @@ struct {
 /* What a service by address takes -> service id. Director writes the half that is not live; read on a miss. */
 HASH_MAP(virtual_addrs, struct virtual_address, __u32, HALVES * MAX_SERVICES);
 
+/* A dead box -> the id of its server. Director writes the half that is not live; read only while there are any. */
+HASH_MAP(dead_boxes, struct dead_box, __u32, HALVES * MAX_SERVERS);
+
 /* (zone, address) -> server id for packets to a real server's own address. Read on a miss. */
 HASH_MAP(server_addrs, struct server_address, __u32, MAX_SERVERS);
 

@@ -13,11 +13,17 @@
 #define PROBE_MAGIC_FIRST 0x6c617374 /* "last" */
 #define PROBE_MAGIC_LAST 0x686f7050  /* "hopP" */
 
+/* Not inlined: the programs' own stack is short. */
+static __noinline bool for_this_machine(const struct packet *p)
+{
+	return is_local(p);
+}
+
 /* Whether a packet has the port of probes and is for this machine; whether it is one is asked then. */
 static __always_inline bool may_be_probe(const struct packet *p, __be16 port)
 {
 	return p->ip_proto == IPPROTO_UDP && port && (p->key.low_port == port || p->key.high_port == port) &&
-	       !p->related && p->fragment == FRAGMENT_NONE && is_local(p);
+	       !p->related && p->fragment == FRAGMENT_NONE && for_this_machine(p);
 }
 
 static __always_inline void tell_answer(struct __sk_buff *skb, const struct packet *p, __u32 offset)

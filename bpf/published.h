@@ -187,6 +187,14 @@ struct virtual_address {
 	__u16 reserved;
 };
 
+/* A box that is dead in a zone. The half is part of it, as of virtual_address. */
+struct dead_box {
+	__u16 zone;
+	__u16 box;
+	__u16 half;
+	__u16 reserved;
+};
+
 struct server_address {
 	__u32 zone;
 	__u8 address[16];

@@ -102,6 +102,7 @@ def _service(model: Model, planned: PlannedService) -> Service:
         planned.when_empty.name,
         planned.related is Related.ADDRESS_PAIR,
         None if taken is None else (_NUMBERS[taken.protocol], taken.address.packed, taken.port),
+        next((model.legs[each.leg].zone for each in planned.servers), ""),
     )
 
 

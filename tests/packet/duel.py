@@ -39,6 +39,8 @@ VERDICTS = {
 EITHER = [{"KERNEL_TRUNCATED", f"KERNEL_{other}"} for other in ("BAD_HEADER", "NEIGHBOUR", "PROTOCOL")]
 #: The whole table is compared after so many frames; after each one only the entry it was about.
 EVERY = 250
+#: Of a connection that the kernel's routes have.
+NO_HOP = ("", "")
 _ROOM = 4096
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -241,14 +243,15 @@ class Duel:
         value, at, rig = self.rig.entries[slot].item(), self._at, self.rig
         word = value[at["word"]]
         bits = word >> 8 & 0xFFFF
-        box = int(rig.publisher.servers["box"][value[at["server"]]])
+        boxes, server = rig.publisher.servers["box"], value[at["server"]]
+        box = int(boxes[server]) if server < len(boxes) else 0
         return (
             State(word & 0xFF).name,
             frozenset(name for name, bit in FLAGS.items() if bits & bit and name not in OF_THE_TABLE),
             bool(bits & FLAGS["FROM_LOW"]),
             rig.publisher.services.name_of(value[at["service"]]),
             rig.publisher.boxes.name_of(box),
-            rig.hop_of(value[at["forward_hop"]]),
+            rig.hop_of(value[at["forward_hop"]]) if value[at["forward_hop"]] else NO_HOP,
             rig.hop_of(value[at["last_hop"]]),
             tuple(int(n) for n in value[at["packets"]]),
             tuple(int(n) for n in value[at["bytes"]]),
@@ -262,7 +265,7 @@ class Duel:
             each.source == each.key[2],
             each.service,
             each.server,
-            (each.forward.leg, each.forward.mac.hex(":")),
+            (each.forward.leg, each.forward.mac.hex(":")) if each.forward else NO_HOP,
             (each.last.leg, each.last.mac.hex(":")),
             tuple(each.packets),
             tuple(each.bytes),

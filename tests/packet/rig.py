@@ -56,6 +56,7 @@ _HASHES = (
     "local",
     "server_addrs",
     "virtual_addrs",
+    "dead_boxes",
     "localities",
     "templates",
     "vlan_legs",

@@ -11,7 +11,7 @@ from scapy.packet import Raw
 
 from lasthop.model.director import Settings
 from lasthop.model.real_server import Admin
-from lasthop.model.service import OnDeath
+from lasthop.model.service import OnDeath, WhenEmpty
 from tests.oracles import pair_hash
 from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, tcp, udp
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
@@ -122,10 +122,36 @@ def test_dropped_connections_lose_both_directions_and_others_none(rig: Rig) -> N
     assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", FW0), "it lives again"
 
 
-def test_bypassed_connections_are_the_kernels(rig: Rig) -> None:
+def test_requests_of_bypassed_connections_are_the_kernels_for_good_and_responses_go_back(rig: Rig) -> None:
+    """A firewall that returns has missed a part of them."""
     opened(rig, OnDeath.BYPASS)
+    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == forwarded("RESPONSE", BACK)
+    assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS"), "XDP leaves it to tc to say so"
+    rig.entry = "tc"
     assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS")
-    assert rig.send("firewalls", reply(tcp(), "A"), FW[0]) == rig.kernel("BYPASS")
+    rig.publish(drawn(OnDeath.BYPASS))
+    before = rig.only_connection().packets
+    assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.only_connection().packets[0] == before[0] + 2, "it lives"
+    assert rig.send("firewalls", reply(tcp(), "A"), STRANGER).hop == BACK
+    assert rig.send("outside", tcp("FA"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.only_connection().state == "CLOSE_WAIT"
+
+
+def test_who_finds_nobody_is_bypassed_for_good_and_opened_anew_through_a_firewall(rig: Rig) -> None:
+    empty = drawn(OnDeath.REBALANCE, (0, 1, 2), when_empty=WhenEmpty.BYPASS)
+    rig.publish(empty)
+    assert rig.send("outside", tcp(), ROUTER) == rig.kernel("BYPASS")
+    rig.entry = "tc"
+    assert rig.send("outside", tcp("A", sport=2), ROUTER) == rig.kernel("BYPASS"), "from its middle on too"
+    assert rig.send("outside", tcp(), ROUTER) == rig.kernel("BYPASS")
+    rig.publish(drawn(OnDeath.REBALANCE, when_empty=WhenEmpty.BYPASS))
+    assert rig.send("firewalls", reply(tcp()), STRANGER).hop == BACK
+    assert rig.send("outside", tcp("A"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.send("outside", tcp(sport=3), ROUTER).hop in {("firewalls", mac) for mac in FW}
+    assert rig.send("outside", tcp("R"), ROUTER) == rig.kernel("BYPASS")
+    assert rig.send("outside", tcp(), ROUTER).hop in {("firewalls", mac) for mac in FW}, "its ports are used again"
 
 
 def test_a_reset_connection_is_answered_by_the_rst_its_sender_takes(rig: Rig) -> None:

@@ -176,3 +176,22 @@ def test_a_neighbour_that_moves_is_answered_at_its_new_mac_on_every_kind_of_leg(
     assert response(rig) == ("outside", NEW)
     assert rig.send("outside", tcp("A"), NEW) == forwarded("REQUEST", FW0)
     assert rig.send("outside", tcp("A"), OTHER) == forwarded("REQUEST", FW0), "its own entry, whoever sent it"
+
+
+def test_a_real_server_and_its_backup_change_places_by_one_publication(rig: Rig) -> None:
+    """Connections keep their hop, and what comes from the backup is the real server's."""
+    both = firewalls(2)
+    rig.publish(two_box((both[0], replace(both[1], usable=False, weight=0))))
+    assert rig.send("outside", tcp(), ROUTER).hop == FW0
+    hop_id = rig.hop_id(FW0)
+    there = replace(both[0], mac=FW[1], address=both[1].address)
+    gone = replace(both[1], mac=FW[0], address=both[0].address, usable=False, weight=0)
+    for _ in range(2):
+        rig.publish(two_box((there, gone)))
+        assert rig.hop_id(("firewalls", FW[1])) == hop_id
+        assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", ("firewalls", FW[1]))
+        assert rig.send("firewalls", reply(tcp()), FW[1]) == forwarded("RESPONSE", ("outside", ROUTER))
+        rig.publish(two_box((both[0], replace(both[1], usable=False, weight=0))))
+        assert rig.hop_id(FW0) == hop_id
+        assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", FW0)
+        assert rig.send("firewalls", reply(tcp()), FW[0]) == forwarded("RESPONSE", ("outside", ROUTER))

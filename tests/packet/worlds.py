@@ -13,7 +13,7 @@ from lasthop.model.director import State
 from lasthop.model.leg import ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import PortRange
-from lasthop.model.service import OnDeath, Related, VirtualAddress
+from lasthop.model.service import OnDeath, Related, VirtualAddress, WhenEmpty
 from lasthop.model.vlan import Vlan, VlanProtocol
 from tests.packet.plans import (
     CORE_FW,
@@ -118,6 +118,16 @@ def mortal(on_death: OnDeath, persistence_s: float = 0) -> World:
 
     changes = ("-fw0", "-fw1", "-fw2")
     return World(f"mortal {on_death.value} {persistence_s:.0f}", draw, OUTSIDE + INSIDE, changes)
+
+
+def lonely(on_death: OnDeath) -> World:
+    """Two firewalls, which may both be gone: then connections bypass them."""
+
+    def draw(now: Circumstances) -> Plan:
+        ours: dict[str, Any] = {"on_death": on_death, "when_empty": WhenEmpty.BYPASS}
+        return two_box(now.admin(firewalls(2)), timeouts=timeouts(SECONDS), **ours)
+
+    return World(f"lonely {on_death.value}", draw, OUTSIDE + INSIDE, ("-fw0", "-fw1"))
 
 
 def ruled() -> World:
@@ -309,6 +319,8 @@ WORLDS = (
     mortal(OnDeath.DROP),
     mortal(OnDeath.BYPASS, 20),
     mortal(OnDeath.KEEP),
+    lonely(OnDeath.REBALANCE),
+    lonely(OnDeath.BYPASS),
     ruled(),
     one_boxed(),
     tagged(),

@@ -53,13 +53,14 @@ def planned(file: Path) -> Plan:
 def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_servers(file: Path) -> None:
     plan = planned(file)
     assert len(plan.legs) == len(ADDRESSED_INTERFACE.findall(file.read_text()))
-    assert all(server.usable for service in plan.services for server in service.servers)
+    assert all(server.usable != server.standby for service in plan.services for server in service.servers)
     assert all(len(service.fallback) == 1021 for service in plan.services)
 
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "api", "by-address", "health", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box",
+        "api", "backup", "by-address", "health", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm",
+        "one-box",
         "pass-rules", "persistence", "related", "timeouts", "vlan",
     ]  # fmt: skip
 

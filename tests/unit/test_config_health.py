@@ -102,3 +102,56 @@ def test_what_is_about_health_needs_a_check_and_a_hysteresis_a_quorum() -> None:
     assert "health_target" in str(caught.value)
     assert 'is for a service with a health check; add [service.health] with check = "ping"' in str(caught.value)
     assert "hysteresis = 1: is for a service with a quorum; add quorum = 2, or leave it out" in str(caught.value)
+
+
+PAIR = """\
+[[service.real_server]]
+name = "fw1"
+address = "10.0.1.11"
+
+[[service.real_server]]
+name = "fw1b"
+address = "10.0.1.21"
+backup_of = "fw1"
+"""
+
+
+def paired() -> str:
+    return written('check = "ping"').split("[[service.real_server]]")[0] + PAIR
+
+
+def test_a_backup_is_read_and_written_again() -> None:
+    configuration = parse(paired(), "lb1.toml")
+    primary, backup = configuration.services[0].real_servers
+    assert (primary.backup_of, backup.backup_of) == ("", "fw1")
+    assert parse(dump(configuration), "again") == configuration
+
+
+BACKUP_LINE = 'backup_of = "fw1"'
+THIRD = '\n[[service.real_server]]\nname = "x"\naddress = "10.0.1.9"\n'
+ELSEWHERE = """
+[[service]]
+mark = 9
+match = []
+[[service.real_server]]
+name = "fw1b"
+address = "10.0.1.21"
+"""
+
+
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        ('backup_of = "fw7"', "is no real server of this service; did you mean fw1?"),
+        ('backup_of = "fw1b"', "is the real server itself; name the one whose place it takes"),
+        (BACKUP_LINE + "\nweight = 1", "weight = 1: is for a backup that of fw1; leave it out"),
+        (BACKUP_LINE + '\nadmin = "drained"', "and this is a backup; drain fw1 instead"),
+        (BACKUP_LINE + THIRD + BACKUP_LINE, "has a backup already, fw1b; a real server has one backup"),
+        (BACKUP_LINE + THIRD + 'backup_of = "fw1b"', "is a backup itself, of fw1; a backup has none"),
+        (BACKUP_LINE + ELSEWHERE, "is nobody's backup, and in service[0] it is the backup of fw1; a name is one box"),
+    ],
+)
+def test_a_mistake_about_backups_is_told(instead: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(paired().replace(BACKUP_LINE, instead), "lb1.toml")
+    assert told in str(caught.value)

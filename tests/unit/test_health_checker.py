@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lasthop.health.checker import Checker
 from lasthop.health.probe import Asked
-from lasthop.model.health import Check, Health, HealthCheck
+from lasthop.model.health import Check, Health, HealthCheck, Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -118,7 +118,7 @@ def test_what_takes_too_long_or_breaks_is_a_failure_and_goes_on_being_asked() ->
 
 def test_what_was_down_before_stays_down_until_it_has_risen() -> None:
     async def work(checker: Checker, _: Probe, heard: Heard) -> None:
-        checker.follow([asked(rise=3)], {("FWM 1", "fw1"): (Health.DOWN, 17.0)})
+        checker.follow([asked(rise=3)], {("FWM 1", "fw1"): Known(Health.DOWN, 17.0)})
         assert checker.health()["FWM 1", "fw1"][0] is Health.DOWN
         await heard.until(1)
         assert heard.told == [("fw1", Health.UP, "")]
@@ -133,7 +133,7 @@ def test_who_is_asked_otherwise_keeps_its_health_and_who_is_not_asked_is_forgott
         checker.follow([asked(), asked("fw2")])
         await heard.until(2)
         checker.follow([asked(interval=0.03)])
-        assert {key: health for key, (health, _) in checker.health().items()} == {("FWM 1", "fw1"): Health.DOWN}
+        assert {key: known.health for key, known in checker.health().items()} == {("FWM 1", "fw1"): Health.DOWN}
         before = dict(probe.times)
         probe.problems.clear()
         await heard.until(3)

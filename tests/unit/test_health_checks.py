@@ -185,6 +185,9 @@ def test_a_script_answers_by_its_exit_status_and_is_told_whom_to_ask() -> None:
     assert script_said("sh", "-c", "echo it is $LASTHOP_REAL_SERVER at $LASTHOP_ADDRESS; exit 3") == (
         "exit status 3: it is fw1 at 10.0.1.11"
     )
+    weighed = asked(Check.SCRIPT, command=("sh", "-c", "exit 22"), weight_by_status=True)
+    assert asyncio.run(script.probe(weighed)) == 20
+    assert script_said("sh", "-c", "exit 22") == "exit status 22"
     assert script_said("/no/such/program").startswith("can't run /no/such/program: No such file")
 
 

@@ -115,4 +115,4 @@ def test_where_there_is_no_way_the_reason_is_told() -> None:
     assert way(mac=None) == "nobody knows its MAC address on leg firewalls"
     assert "VLAN without an interface" in str(way(Leg("firewalls", "eth1", "edge", vlan=Vlan(100))))
     assert way(asked=replace(ASKED, address=FAR6)) == "eth1 has no IPv6 address to ask from"
-    assert way(asked=replace(ASKED, real_server="fw9")) == "it is in no service any more"
+    assert way(asked=replace(ASKED, server_address=FAR6)) == "it is in no service any more"

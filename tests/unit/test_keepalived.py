@@ -116,8 +116,8 @@ def test_each_thing_that_is_left_out_is_told_with_its_line_and_why() -> None:
         ("DNS_CHECK {\ntype a\nname example.com\n}", {
             "check": Check.DNS, "port": 80, "record": "A", "name": "example.com", "timeout": 5.0,
         }),
-        ('MISC_CHECK {\nmisc_path "/bin/check -v \'a b\'"\nmisc_timeout 60\n}', {
-            "check": Check.SCRIPT, "command": ("/bin/check", "-v", "a b"), "timeout": 10.0,
+        ('MISC_CHECK {\nmisc_path "/bin/check -v \'a b\'"\nmisc_timeout 60\nmisc_dynamic\n}', {
+            "check": Check.SCRIPT, "command": ("/bin/check", "-v", "a b"), "timeout": 10.0, "weight_by_status": True,
         }),
         ("TCP_CHECK { delay_loop 2 }", {"check": Check.TCP, "port": 80, "interval": 2.0, "timeout": 2.0}),
     ],

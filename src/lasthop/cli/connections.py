@@ -127,7 +127,7 @@ def _row(connection: Report) -> tuple[Cell, ...]:
         "yes" if connection["assured"] else "no",
         present(connection["service"]),
         present(connection["real_server"]),
-        _hop(connection["forward_hop"]),
+        "the kernel's routes" if connection["bypassed"] else _hop(connection["forward_hop"]),
         _hop(connection["last_hop"]),
         f"{connection['packets']['request']}/{connection['packets']['response']}",
         f"{connection['bytes']['request']}/{connection['bytes']['response']}",

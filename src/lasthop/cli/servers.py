@@ -56,6 +56,8 @@ def _health(server: Report) -> Cell:
     """What keeps it from new connections, or that nothing does."""
     if server["admin"] != "enabled":
         return Styled(server["admin"], NOTABLE)
+    if server["health"] == "standby":
+        return Styled("standby", NOTABLE)
     if server["health"] != "up":
         return Styled(server["health"], BAD)
     return Styled("full", NOTABLE) if server["overloaded"] else Styled("up", GOOD)
@@ -65,7 +67,7 @@ def _row(server: Report) -> tuple[Cell, ...]:
     reduced = server["effective_weight"] != server["weight"]
     return (
         server["service"],
-        server["name"],
+        f"{server['name']} ({server['stand_in']})" if server["stand_in"] else server["name"],
         server["address"],
         str(server["weight"]),
         Styled(str(server["effective_weight"]), NOTABLE if reduced else ""),

@@ -97,7 +97,7 @@ def _service(section: ServiceSection) -> Service:
         real_servers=tuple(
             RealServer(
                 **{field.name: getattr(server, field.name) for field in fields(RealServer)}
-                | {"other_addresses": _each_once(server.other_addresses)}
+                | {"other_addresses": _each_once(server.other_addresses), "backup_of": server.backup_of or ""}
             )
             for server in section.real_server
         ),
@@ -113,6 +113,7 @@ def _service(section: ServiceSection) -> Service:
         grace=section.grace,
         quorum=section.quorum,
         hysteresis=section.hysteresis,
+        slow_start=section.slow_start,
         family=section.family or "",
     )
 

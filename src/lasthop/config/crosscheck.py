@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lasthop.config.crosscheck_api import api_findings
+from lasthop.config.crosscheck_backup import backup_findings
 from lasthop.config.crosscheck_health import health_findings
 from lasthop.config.crosscheck_leg import leg_findings
 from lasthop.config.crosscheck_match import match_findings
@@ -35,6 +36,7 @@ def cross_check(document: Table) -> Iterator[Finding]:
         _marks(document),
         service_findings(document),
         health_findings(document),
+        backup_findings(document),
         _scheduler_flags(document),
         _server_names(document),
         _source_real_servers(document),

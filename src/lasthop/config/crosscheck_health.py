@@ -27,6 +27,7 @@ _FOR = {
     "send": frozenset({Check.UDP}),
     "expect": frozenset({Check.UDP}),
     "command": frozenset({Check.SCRIPT}),
+    "weight_by_status": frozenset({Check.SCRIPT}),
 }
 _NEED_PORT = frozenset({Check.TCP, Check.UDP})
 _DEFAULTS = {"interval": 2.0, "timeout": 1.0}

@@ -173,6 +173,7 @@ def _service(service: Service) -> dict[str, Any]:
         grace=service.grace or None,
         quorum=service.quorum or None,
         hysteresis=service.hysteresis or None,
+        slow_start=service.slow_start or None,
     ) | {"real_server": [_real_server(server) for server in service.real_servers]}
 
 
@@ -200,7 +201,9 @@ def _persistence(persistence: Persistence) -> dict[str, Any]:
 
 def _real_server(server: RealServer) -> dict[str, Any]:
     return _with(
-        {"name": server.name, "address": str(server.address), "weight": server.weight},
+        {"name": server.name, "address": str(server.address)},
+        backup_of=server.backup_of or None,
+        weight=None if server.backup_of else server.weight,
         other_addresses=[str(address) for address in server.other_addresses],
         leg=server.leg,
         upper_threshold=server.upper_threshold or None,

@@ -201,6 +201,7 @@ class RealServerSection(Section):
     leg: str | None = _key('leg = "firewalls"', default=None)
     admin: AdminName = _key('admin = "enabled"', default=Admin.ENABLED)
     health_target: Address | None = _key('health_target = "10.0.2.11"', default=None)
+    backup_of: ServerName | None = _key('backup_of = "fw1"', default=None)
     drain_until: Moment | None = _key("drain_until = 2030-01-31T12:00:00Z", default=None)
 
 
@@ -225,6 +226,7 @@ class HealthSection(Section):
     send: str = _key('send = "are you there?"', default="", max_length=1400)
     expect: Pattern = _key('expect = "yes"', default="")
     command: list[str] = _key('command = ["/usr/local/bin/check-firewall"]', default=[])
+    weight_by_status: bool = _key("weight_by_status = true", default=False)
 
 
 class ServiceSection(Section):
@@ -247,6 +249,7 @@ class ServiceSection(Section):
     grace: float = _key("grace = 10", default=0.0, ge=0, le=86_400, allow_inf_nan=False)
     quorum: int = _key("quorum = 2", default=0, ge=0, le=1_000_000)
     hysteresis: int = _key("hysteresis = 1", default=0, ge=0, le=1_000_000)
+    slow_start: float = _key("slow_start = 30", default=0.0, ge=0, le=86_400, allow_inf_nan=False)
     real_server: list[RealServerSection] = _key('[[service.real_server]] with name = "fw1" and address = "10.0.1.11"')
 
 

@@ -71,7 +71,7 @@ def start(
     compile_plan(configuration, surroundings_of(observation))
     dataplane = KernelDataPlane(configuration.director.name, configuration.director.connections)
     director = Director(configuration, file, dataplane, default_connections, kept)
-    known = known_at_start(health_file(configuration.director.name), configuration)
-    director.health_of = lambda: known
+    known, stand_ins = known_at_start(health_file(configuration.director.name), configuration)
+    director.remember(known, stand_ins)
     director.start(observation)
     return director

@@ -45,6 +45,7 @@ def reports(rows: NDArray[Any], now_ns: int, timeouts_ns: NDArray[Any], names: N
     """Entries in words, addresses as their originators sent them, times as of `now_ns`."""
     flags = abi.enum("connection_flag")
     from_low, assured = flags["CONNECTION_FROM_LOW"] << 8, flags["CONNECTION_ASSURED"] << 8
+    bypassed = flags["CONNECTION_BYPASSED"] << 8
     timeouts = timeouts_ns.tolist()
     zone, service, server = (functools.cache(each) for each in (names.zone, names.service, names.server))
     protocols = functools.cache(protocol_name)
@@ -78,6 +79,7 @@ def reports(rows: NDArray[Any], now_ns: int, timeouts_ns: NDArray[Any], names: N
             age_s=round(max(0, now_ns - created_ns) / _NS, 3),
             idle_s=round(idle_ns / _NS, 3),
             expires_s=round(max(0, timeouts[word & 0xFF] - idle_ns) / _NS, 3),
+            bypassed=bool(word & bypassed),
             key=gre_key or None,
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 from lasthop.dataplane import abi
 from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
-from lasthop.model.service import Related, WhenEmpty
+from lasthop.model.service import OnDeath, Related, WhenEmpty
 from lasthop.policy.limits import REPLACE_IDLE_S
 
 if TYPE_CHECKING:
@@ -174,6 +174,9 @@ def _ruleset_flags(plan: Plan) -> int:
         "RULESET_NO_REUSE": settings.conn_reuse_mode == 0,
         "RULESET_REUSE_FIN": settings.conn_reuse_mode == _REUSE_FIN,
         "RULESET_EXPIRE_GONE": settings.expire_nodest_conn,
+        "RULESET_BYPASSES": any(
+            service.on_death is OnDeath.BYPASS or service.when_empty is WhenEmpty.BYPASS for service in plan.services
+        ),
         "RULESET_RELATED": any(service.related is not Related.NONE for service in plan.services),
     }
     return sum(flags[name] for name, holds in said.items() if holds)
@@ -223,6 +226,7 @@ def _part(service: PlannedService, ids: Ids) -> Part:
     ) * flags["SERVICE_XDP"]
     record["flags"] |= sum(flags[bit] for name, bit in _SCHEDULER_FLAGS.items() if name in service.scheduler_flags)
     record["flags"] |= (service.related is Related.ADDRESS_PAIR) * flags["SERVICE_RELATED"]
+    record["flags"] |= (service.when_empty is WhenEmpty.BYPASS) * flags["SERVICE_EMPTY_BYPASS"]
     record["flags"] |= service.one_packet * flags["SERVICE_ONE_PACKET"]
     record["flags"] |= service.expire_quiescent_template * flags["SERVICE_EXPIRE_QUIESCENT"]
     record["on_death"] = abi.enum("on_death")[f"DEATH_{service.on_death.name}"]

@@ -314,7 +314,7 @@ class _Names:
             hop = self._publisher.hops.hops[hop_id]
             leg_id, mac = abi.split_target(int(hop["target"]))
             self._hops[hop_id] = HopName(
-                leg=self._publisher.leg_names.name_of(leg_id),
+                leg=self._publisher.leg_names.name_of(leg_id) if hop["target"] else "",
                 mac=mac if hop["target"] else "",
                 vlan=_vlan(self._publisher.legs["tags"][leg_id]) if leg_id < len(self._publisher.legs) else None,
                 name=self._publisher.boxes.name_of(int(hop["box"])),

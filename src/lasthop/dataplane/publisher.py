@@ -15,6 +15,7 @@ import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.accounts import Accounts
+from lasthop.dataplane.dead_boxes import DeadBoxes
 from lasthop.dataplane.encode import Half, Ids, Parts, encode
 from lasthop.dataplane.identity import NameTable
 from lasthop.dataplane.virtual_addresses import VirtualAddresses
@@ -61,6 +62,7 @@ class Publisher:
         self.services = NameTable(maps["service_names"], "service")
         self._parts = Parts()
         self._virtual = VirtualAddresses(maps["virtual_addrs"])
+        self._dead = DeadBoxes(maps["dead_boxes"], self.boxes)
         self._published: Plan | None = None
         """What packets read, if this process published it."""
         self._server_ids = self._read_server_ids()
@@ -132,6 +134,7 @@ class Publisher:
             idle = 1 - self.half
             self._write(idle, half)
             self._virtual.write(plan, ids, idle)
+            self._dead.write(plan, ids, idle)
         except BaseException:
             self._start_over()
             raise

@@ -64,7 +64,7 @@ REASONS: dict[str, Reason] = {
     "KERNEL_NO_RULE": Reason("No mark rule matched: for the kernel.", _EXPECTED),
     "KERNEL_EMPTY": Reason('Service without a usable real server, when_empty = "kernel".', _UNEXPECTED),
     "KERNEL_TOO_BIG": Reason("Larger than the egress leg's MTU: for the kernel, which can answer it.", _UNEXPECTED),
-    "KERNEL_BYPASS": Reason('Its real server is dead, on_death = "bypass": left to the routes.', _EXPECTED),
+    "KERNEL_BYPASS": Reason('Left to the routes: its real server died, or there was none ("bypass").', _EXPECTED),
     "DROP_EMPTY": Reason('Service without a usable real server, when_empty = "drop".', _UNEXPECTED),
     "DROP_LOOP": Reason("Would have gone back to the MAC address it came from.", _UNEXPECTED),
     "DROP_NO_HOP": Reason("The hop it should go to points nowhere: its leg is gone.", _UNEXPECTED),

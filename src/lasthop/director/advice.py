@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lasthop.model.edit import ServerEdit, ServiceEdit, Weigh
+from lasthop.model.edit import Administer, ServerEdit, ServiceEdit, Weigh
 from lasthop.model.real_server import Admin
 from lasthop.model.rule import ANY_REAL_SERVER
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 def warnings_of(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
     """Sentences about what `edits` will not do by themselves."""
-    return [*_unmarked(configuration, edits), *_weights_without_effect(configuration, edits)]
+    return [
+        *_unmarked(configuration, edits),
+        *_weights_without_effect(configuration, edits),
+        *_edited_backups(configuration, edits),
+    ]
 
 
 def _unmarked(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
@@ -64,4 +68,20 @@ def _weights_without_effect(configuration: Configuration, edits: Sequence[Edit])
         f"real server {name} is {admin.value} and gets no new connections, whatever its weight; see: "
         f"lasthop enable {name}"
         for name, admin in sorted(names)
+    ]
+
+
+def _edited_backups(configuration: Configuration, edits: Sequence[Edit]) -> list[str]:
+    """About backups that were given a weight, or are drained."""
+    edited = {edit.server for edit in edits if isinstance(edit, Weigh)}
+    edited |= {edit.server for edit in edits if isinstance(edit, Administer) and edit.kind == "drain"}
+    primaries = {
+        server.name: server.backup_of
+        for service in configuration.services
+        for server in service.real_servers
+        if server.backup_of and server.name in edited
+    }
+    return [
+        f"real server {name} is the backup of {primary}, and has that one's weight while it is in its place"
+        for name, primary in sorted(primaries.items())
     ]

@@ -23,11 +23,13 @@ from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS
 from lasthop.model.edit import Administer, EditReport
+from lasthop.model.health import Effective
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
-from lasthop.policy.health import effective, next_death
+from lasthop.policy.health import effective, next_change
 from lasthop.policy.refresh import refresh
+from lasthop.policy.slow_start import coming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from lasthop.health.probe import Asked
     from lasthop.model.configuration import Configuration
     from lasthop.model.edit import Edit
-    from lasthop.model.health import Health
+    from lasthop.model.health import Key, Known
     from lasthop.model.real_server import Address
     from lasthop.policy.plan import Plan
 
@@ -79,16 +81,23 @@ class Director(Answers):
         """Called by `detach`."""
         self.on_applied: list[Callable[[], None]] = []
         """Called when what is wanted was changed, by a file or by an edit."""
-        self.health_of: Callable[[], Mapping[tuple[str, str], tuple[Health, float]]] = dict
-        """Of each check its health, and since when on the monotonic clock."""
+        self.health_of: Callable[[], Mapping[Key, Known]] = dict
+        """What each check found."""
+        self._come: dict[Key, float] = {}
+        """When a real server was added or enabled, on the monotonic clock."""
         self._ways: Ways | None = None
         """Of the plan that is published, once somebody asks."""
         self.wanted: frozenset[tuple[int, Address]] = frozenset()
         """The (ifindex, address) pairs whose MAC addresses are needed."""
 
+    def remember(self, known: Mapping[Key, Known], stand_ins: Mapping[str, str]) -> None:
+        """Before `start`: what another process found, and whose backups had their places."""
+        self.health_of = lambda: known
+        self._health = Effective(stand_ins=stand_ins)
+
     def start(self, observation: Observation) -> None:
         """Publish for the first time. Raises LasthopError, and then all is as it was before."""
-        self._health = effective(self._configuration.services, self.health_of(), time.monotonic(), self._health)
+        self._health, _ = self._judged(self._configuration)
         try:
             self._reconcile(observation)
             self._desire(self._configuration)
@@ -142,13 +151,10 @@ class Director(Answers):
         """Publish what follows from the health of real servers now. A problem is kept for `status` and logged once."""
         if self.detached or self._plan is None:
             return
-        services = self._configuration.services
-        found = effective(services, self.health_of(), time.monotonic(), self._health)
+        found, _ = self._judged(self._configuration)
         if found == self._health:
             return
-        before, self._health = self._health, found
-        for label in found.empty ^ before.empty:
-            _log.warning("service %s is %s its quorum", label, "below" if label in found.empty else "at")
+        self._take(found)
         try:
             self._publish(self._compiler.plan(self._configuration, self._surroundings, found))
         except LasthopError as error:
@@ -160,9 +166,9 @@ class Director(Answers):
             self._ways = Ways(self._plan, self._surroundings)
         return self._ways.way(asked) if self._ways else "the director has not started"
 
-    def next_death(self) -> float | None:
-        """When the next grace of a real server that is down ends, on the monotonic clock."""
-        return next_death(self._configuration.services, self.health_of(), time.monotonic())
+    def next_change(self) -> float | None:
+        """When time alone makes something else of the real servers' health, on the monotonic clock; None: never."""
+        return next_change(self._configuration.services, self.health_of(), time.monotonic(), self._come)
 
     def drain_step(self) -> None:
         """Watch the real servers that are drained; disable those whose time is over."""
@@ -190,13 +196,15 @@ class Director(Answers):
         given = parse(text, file, self._default_connections)
         require_same_director(self._configuration, given, file)
         compiler = Compiler() if dry_run else self._compiler
-        plan = compiler.plan(given, self._surroundings, self._health)
+        health, come = self._judged(given)
+        plan = compiler.plan(given, self._surroundings, health)
         changes = difference(self._configuration, given)
         if given.director.connections != self._configuration.director.connections:
             require_room(size, live.resizing, given.director.connections)
         if not dry_run:
             self._publish(plan)
-            self._file = file
+            self._file, self._come = file, come
+            self._take(health)
             self._desire(given)
             self._missing = frozenset()
             self._resize_at = 0.0
@@ -217,7 +225,10 @@ class Director(Answers):
         """See Operations.edit."""
         self._ready()
         after = edited(self._configuration, edits)
-        self._publish(self._compiler.plan(after, self._surroundings, self._health))
+        health, come = self._judged(after)
+        self._publish(self._compiler.plan(after, self._surroundings, health))
+        self._come = come
+        self._take(health)
         self._desire(after)
         self._note("plan", "")
         _log_edits(edits)
@@ -264,6 +275,21 @@ class Director(Answers):
     def _tell_applied(self) -> None:
         for told in self.on_applied:
             told()
+
+    def _judged(self, configuration: Configuration) -> tuple[Effective, dict[Key, float]]:
+        """What health makes of a configuration that would follow the present one, and who comes with it."""
+        now = time.monotonic()
+        come = coming(self._come, self._configuration.services, configuration.services, now)
+        return effective(configuration.services, self.health_of(), now, self._health, come), come
+
+    def _take(self, health: Effective) -> None:
+        before, self._health = self._health, health
+        for label in health.empty ^ before.empty:
+            _log.warning("service %s is %s its quorum", label, "below" if label in health.empty else "at")
+        for name, backup in health.stand_ins.items() - before.stand_ins.items():
+            _log.warning("real server %s: %s is in its place", name, backup)
+        for name, backup in before.stand_ins.items() - health.stand_ins.items():
+            _log.warning("real server %s has its place again, which %s had", name, backup)
 
     def _desire(self, configuration: Configuration) -> None:
         self._configuration = configuration

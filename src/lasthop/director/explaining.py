@@ -278,6 +278,8 @@ def _state(server: PlannedServer, *, overloaded: bool) -> str:
         return "dead"
     if server.mac is None:
         return "unresolved"
+    if server.standby:
+        return "standby"
     if not server.usable:
         return "leg down"
     if not server.weight:
@@ -288,6 +290,10 @@ def _state(server: PlannedServer, *, overloaded: bool) -> str:
 def _chances(service: PlannedService | None, finding: Finding) -> list[str]:
     """What may come out otherwise, and why."""
     notes: list[str] = []
+    if service is not None and service.weight_scale > 1:
+        notes.append(
+            f"a real server is in its slow start: meanwhile all weights are {service.weight_scale} times larger"
+        )
     if service is None or finding.read is None:
         return notes
     if finding.chosen_by == "scheduler" and service.choice is Choice.BY_LOAD_TWOS:

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lasthop.director.director import Director
-    from lasthop.director.health_file import HealthFile, Key
+    from lasthop.director.health_file import HealthFile
     from lasthop.health.path import Paths
     from lasthop.health.probe import Probe
     from lasthop.model.configuration import Configuration
+    from lasthop.model.health import Key, Known
 
 _log = logging.getLogger(__name__)
 
 
-def known_at_start(kept: HealthFile, configuration: Configuration) -> dict[Key, tuple[Health, float]]:
-    """What another process of this director found, of those that are asked still."""
+def known_at_start(kept: HealthFile, configuration: Configuration) -> tuple[dict[Key, Known], dict[str, str]]:
+    """What another process found, of those that are asked still, and whose backups had their places."""
     asked = {each.key for each in asked_by(configuration)}
-    return {key: found for key, found in kept.read().items() if key in asked}
+    health, stand_ins = kept.read()
+    return {key: known for key, known in health.items() if key in asked}, stand_ins
 
 
 def asked_by(configuration: Configuration) -> list[Asked]:
@@ -63,7 +65,11 @@ class HealthWatch:
     async def follow(self, director: Director) -> None:
         """Ask until cancelled. What `director` knows already holds until it is found to be otherwise."""
         known = director.health_of()
-        checker = Checker(self._probes, lambda asked, health, problem: self._found(director, asked, health, problem))
+        checker = Checker(
+            self._probes,
+            lambda asked, health, problem: self._found(director, asked, health, problem),
+            lambda asked, weight: self._weighed(director, asked, weight),
+        )
         director.on_applied.append(self._woken.set)
         checker.follow(asked_by(director.configuration), known)
         director.health_of = checker.health
@@ -77,8 +83,8 @@ class HealthWatch:
                 self._paths.port = director.configuration.director.probe_port
                 checker.follow(asked_by(director.configuration))
                 director.health_changed()
-                self._kept.write(checker.health())
-                await self._sleep(director.next_death())
+                self._kept.write(checker.health(), director.stand_ins)
+                await self._sleep(director.next_change())
         finally:
             loop.remove_reader(descriptor)
             director.on_applied.remove(self._woken.set)
@@ -100,5 +106,11 @@ class HealthWatch:
             _log.warning("%s is down: %s", subject, problem)
         else:
             _log.info("%s is up", subject)
+        director.health_changed()
+        self._woken.set()
+
+    def _weighed(self, director: Director, asked: Asked, weight: int | None) -> None:
+        told = "as configured" if weight is None else weight
+        _log.info("real server %s of %s: its check says weight %s", asked.real_server, asked.service, told)
         director.health_changed()
         self._woken.set()

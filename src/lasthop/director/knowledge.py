@@ -15,7 +15,7 @@ from lasthop.errors import DirectorError, LasthopError
 from lasthop.model.health import Effective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lasthop.dataplane.interface import DataPlane, Probing, TableSize
     from lasthop.model.configuration import Configuration
@@ -56,6 +56,11 @@ class Knowledge:
     def configuration(self) -> Configuration:
         """What is desired now."""
         return self._configuration
+
+    @property
+    def stand_ins(self) -> Mapping[str, str]:
+        """Name of each real server whose place its backup has, and the backup's."""
+        return self._health.stand_ins
 
     def _freshened(self) -> TableSize:
         """Sweep, unless a sweep has just been: who asks often shall not take the director's time."""

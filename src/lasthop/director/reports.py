@@ -96,7 +96,7 @@ def server_reports(
     legs_up = {leg.name for leg in plan.legs if leg.up}
     return [
         _server_report(
-            service.label,
+            service,
             server,
             _health(server, legs_up),
             load.get((service.label, server.name)),
@@ -209,19 +209,27 @@ def ill(health: Iterable[HealthReport], plan: Plan) -> list[str]:
 def _health(server: PlannedServer, legs_up: Collection[str]) -> str:
     if server.mac is None:
         return "unresolved"
-    return "up" if server.leg in legs_up and not server.down else "down"
+    if server.leg not in legs_up or server.down:
+        return "down"
+    return "standby" if server.standby else "up"
+
+
+def _shown_weight(weight: int, scale: int) -> float:
+    """As if nobody were in a slow start; whole numbers stay such."""
+    return weight / scale if weight % scale else weight // scale
 
 
 def _server_report(
-    label: str, server: PlannedServer, health: str, load: Load | None, measured: Measured | None
+    service: PlannedService, server: PlannedServer, health: str, load: Load | None, measured: Measured | None
 ) -> ServerReport:
     return ServerReport(
         name=server.name,
-        service=label,
+        service=service.label,
+        stand_in=server.stand_in,
         address=str(server.address),
         other_addresses=tuple(map(str, server.other_addresses)),
         weight=server.configured_weight,
-        effective_weight=server.effective_weight,
+        effective_weight=_shown_weight(server.effective_weight, service.weight_scale),
         health=health,
         active=load.active if load else 0,
         inactive=load.inactive if load else 0,

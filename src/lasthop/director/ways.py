@@ -21,14 +21,15 @@ class Ways:
 
     def __init__(self, plan: Plan, surroundings: Surroundings) -> None:
         self._legs = {leg.name: leg for leg in plan.legs}
+        # A backup and the real server whose place it has have changed names: who is asked is the box.
         self._servers = {
-            (service.label, server.name): server for service in plan.services for server in service.servers
+            (service.label, server.address): server for service in plan.services for server in service.servers
         }
         self._devices = {link.ifindex: (name, link) for name, link in surroundings.links.items()}
 
     def way(self, asked: Asked) -> Way | str:
         """The way to a real server, or why there is none."""
-        server = self._servers.get(asked.key)
+        server = self._servers.get((asked.service, asked.server_address))
         if server is None:
             return "it is in no service any more"
         leg = self._legs[server.leg]

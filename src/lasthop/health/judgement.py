@@ -19,6 +19,8 @@ class Judgement:
     since: float
     """When its health became what it is."""
     health: Health = Health.UNKNOWN
+    risen: float | None = None
+    """When it came up after it was down, as long as it is up since."""
     streak: int = 0
     """Results in a row that speak against `health`."""
     answers: int = 0
@@ -46,4 +48,5 @@ class Judgement:
         return True
 
     def _become(self, health: Health, now: float) -> None:
+        self.risen = now if self.health is Health.DOWN else None
         self.health, self.streak, self.since = health, 0, now

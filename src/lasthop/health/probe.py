@@ -32,5 +32,6 @@ class Asked:
         return self.service, self.real_server
 
 
-#: Ask once. Returns the problem in words, empty for an answer. Cancelled when its time is over.
-Probe = Callable[[Asked], Awaitable[str]]
+#: Ask once. Returns the problem in words, empty for an answer; a number is an answer that says the weight. Cancelled
+#: when its time is over.
+Probe = Callable[[Asked], Awaitable[str | int]]

@@ -1,4 +1,4 @@
-"""Check ``script``: a program of the operator's. Exit status 0 is an answer, as with keepalived's MISC_CHECK."""
+"""Check ``script``: a program of the operator's. Its exit status counts as that of keepalived's MISC_CHECK."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from lasthop.health.probe import Asked
 
 _SHOWN = 80
+#: keepalived's misc_dynamic: from 2 on the status is an answer, and by so much larger than the weight.
+_WEIGHED = 2
 
 
-async def probe(asked: Asked) -> str:
+async def probe(asked: Asked) -> str | int:
     """See `lasthop.health.probe.Probe`. The program and all it started end with the check."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -35,10 +37,13 @@ async def probe(asked: Asked) -> str:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()
-    if process.returncode == 0:
+    status = process.returncode or 0
+    if status >= _WEIGHED and asked.how.weight_by_status:
+        return status - _WEIGHED
+    if status == 0:
         return ""
     words = said.decode(errors="replace").strip().splitlines()
-    return f"exit status {process.returncode}" + (f": {words[-1][:_SHOWN]}" if words else "")
+    return f"exit status {status}" + (f": {words[-1][:_SHOWN]}" if words else "")
 
 
 def _told(asked: Asked) -> dict[str, str]:

@@ -51,3 +51,5 @@ class ConnectionReport:
     expires_s: float
     key: int | None = None
     """GRE: its key. None: it has none (or 0, which cannot be told from none), and of other protocols."""
+    bypassed: bool = False
+    """Its requests are left to the kernel's routes."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lasthop.model.real_server import Address
 
 
@@ -68,6 +70,8 @@ class HealthCheck:
     """UDP: a regular expression that the answer must contain a match of; empty: no answer is needed."""
     command: tuple[str, ...] = ()
     """SCRIPT: the program and its arguments."""
+    weight_by_status: bool = False
+    """SCRIPT: exit status 2 to 255 says the weight, by 2 too large (keepalived: misc_dynamic)."""
 
 
 class Health(StrEnum):
@@ -77,6 +81,22 @@ class Health(StrEnum):
     """None has come to an end yet; it counts as up."""
     UP = "up"
     DOWN = "down"
+
+
+class Known(NamedTuple):
+    """What the check of one real server found; times are of the monotonic clock."""
+
+    health: Health
+    since: float
+    """When it became so."""
+    risen: float | None = None
+    """When it came up after it was down, as long as it is up since."""
+    weight: int | None = None
+    """What the check says its weight is; None: nothing."""
+
+
+#: (service label, real server)
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +130,9 @@ class Effective:
     """(service label, name) of those whose connections go the way of the service's `on_death`: the grace is over."""
     empty: frozenset[str] = frozenset()
     """Labels of services that are below their quorum."""
+    weights: Mapping[Key, int] = field(default_factory=dict)
+    """Weights that checks say, of whose is not as configured."""
+    tenths: Mapping[Key, int] = field(default_factory=dict)
+    """How many tenths of its weight a real server has that is in its slow start."""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """Name of a real server -> name of its backup, which is in its place."""

@@ -45,6 +45,8 @@ class RealServer:
     """Further addresses of the box, of either family: packets to them go to it."""
     health_target: Address | None = None
     """Whom the service's health check asks in its name; None: as the check says."""
+    backup_of: str = ""
+    """Name of the real server whose place it takes, connections and all, while that one is down or disabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,11 @@ class ServerReport:
     service: str
     address: str
     weight: int
-    effective_weight: int
+    effective_weight: float
+    """By which new connections are given to it now: a whole number but in its slow start."""
     health: str
-    """``up``; ``down`` by its leg or a health check; ``unresolved`` while the kernel knows no MAC address for it."""
+    """``up``; ``down`` by its leg or a health check; ``unresolved`` while the kernel knows no MAC address for it;
+    ``standby``: a backup whose time has not come."""
     active: int
     inactive: int
     persistent: int
@@ -69,6 +73,8 @@ class ServerReport:
     admin: str = "enabled"
     """``enabled``, ``drained`` or ``disabled``."""
     other_addresses: tuple[str, ...] = ()
+    stand_in: str = ""
+    """Name of the backup that is in its place: leg, address and MAC address are that one's."""
     overloaded: bool = False
     """It reached its upper threshold and gets no new connections until they are fewer (LVS: IP_VS_DEST_F_OVERLOAD)."""
     statistics: Statistics = field(default_factory=Statistics)

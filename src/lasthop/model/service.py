@@ -21,6 +21,9 @@ class WhenEmpty(StrEnum):
 
     DROP = "drop"
     KERNEL = "kernel"
+    """Each is left to the kernel's routes."""
+    BYPASS = "bypass"
+    """Likewise, and so are their connections for as long as they live."""
 
 
 class OnDeath(StrEnum):
@@ -100,6 +103,8 @@ class Service:
     """Weight of real servers that are up and usable below which the service is empty (keepalived: quorum)."""
     hysteresis: int = 0
     """What must be there beyond the quorum before it is not empty any more (keepalived: hysteresis)."""
+    slow_start: float = 0.0
+    """Seconds in which a real server that comes, or comes back, is brought to its weight."""
     family: str = ""
     """``ipv6``: of a mark, beside the service for its other packets (LVS: ``-f 1 -6``); empty: both families."""
     label: str = field(init=False, repr=False, compare=False)

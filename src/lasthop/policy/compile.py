@@ -13,10 +13,12 @@ from lasthop.model.real_server import Admin
 from lasthop.policy.classifier import plan_rules
 from lasthop.policy.placement import Ground, plan_legs, plan_neighbours, require_one_identity
 from lasthop.policy.plan import Plan, PlannedServer, PlannedService
-from lasthop.policy.schedulers import SCHEDULERS, rendezvous
+from lasthop.policy.schedulers import rendezvous
+from lasthop.policy.slow_start import STEPS, scaled, scheduler_for
+from lasthop.policy.stand_in import in_places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lasthop.model.configuration import Configuration
     from lasthop.model.director import Settings
@@ -86,7 +88,7 @@ class Compiler:
             )
             for service, placement in zip(configuration.services, placements, strict=True)
         }
-        before = None if moved else self._plan
+        before = None if moved or health.stand_ins != self._health.stand_ins else self._plan
         plan = Plan(
             legs=tuple(legs.values()),
             rules=self._planned_rules(configuration, placements, legs, again=not moved),
@@ -94,7 +96,7 @@ class Compiler:
             local=surroundings.local,
             server_addresses=before.server_addresses
             if before
-            else _plan_server_addresses(configuration.services, placements),
+            else _plan_server_addresses(configuration.services, placements, health.stand_ins),
             timeouts=configuration.director.timeouts,
             settings=settings,
             neighbours=self._plan.neighbours if self._plan and resolved_alike else plan_neighbours(legs, surroundings),
@@ -173,7 +175,15 @@ def _changed_health(before: Effective, after: Effective) -> frozenset[str]:
     if before == after:
         return frozenset()
     dead = before.dead ^ after.dead
-    return (before.down ^ after.down) | (before.empty ^ after.empty) | {name for _, name in dead}
+    pairs = before.stand_ins.items() ^ after.stand_ins.items()
+    weighed = (before.weights.items() ^ after.weights.items()) | (before.tenths.items() ^ after.tenths.items())
+    return (
+        (before.down ^ after.down)
+        | (before.empty ^ after.empty)
+        | {name for _, name in dead}
+        | {name for name, _ in pairs}
+        | {label for (label, _), _ in weighed}
+    )
 
 
 def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
@@ -190,14 +200,19 @@ def addresses_to_resolve(plan: Plan) -> frozenset[tuple[int, Address]]:
 def _plan_service(
     service: Service, placement: Placement, surroundings: Surroundings, settings: Settings, health: Effective
 ) -> PlannedService:
-    scheduler = SCHEDULERS[service.scheduler]
-    servers = tuple(_plan_server(server, leg, surroundings, service.label, health) for server, leg in placement)
+    on_the_way = any((service.label, server.name) in health.tenths for server in service.real_servers)
+    scheduler = scheduler_for(service.scheduler, weighted=on_the_way)
+    scale = STEPS if on_the_way and service.scheduler != "ovf" else 1
+    servers = tuple(
+        _plan_server(server, box, leg, surroundings, service, health, on_the_way=on_the_way)
+        for server, box, leg in in_places(placement, health.stand_ins)
+    )
     persistence = service.persistence
     return PlannedService(
         label=service.label,
         mark=service.mark,
         choice=scheduler.choice,
-        scheduler=scheduler.name,
+        scheduler=service.scheduler,
         servers=servers,
         turns=scheduler.turns(servers),
         fallback=rendezvous.table(servers),
@@ -213,34 +228,50 @@ def _plan_service(
         on_death=service.on_death,
         expire_quiescent_template=settings.expire_quiescent_template,
         below_quorum=service.label in health.empty,
+        weight_scale=scale,
     )
 
 
 def _plan_server(
-    server: RealServer, leg: PlannedLeg, surroundings: Surroundings, label: str, health: Effective
+    server: RealServer,
+    box: RealServer,
+    leg: PlannedLeg,
+    surroundings: Surroundings,
+    service: Service,
+    health: Effective,
+    *,
+    on_the_way: bool,
 ) -> PlannedServer:
-    mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
-    down = server.name in health.down
-    wanted = server.admin is not Admin.DISABLED and not down and label not in health.empty
+    """`box` is who is in the place of `server`, on `leg`: itself, or its backup."""
+    label = service.label
+    mac = surroundings.neighbours.get((leg.neighbours_on, box.address))
+    down = box.name in health.down
+    replaced = box is not server
+    wanted = box.admin is not Admin.DISABLED and not down and label not in health.empty and not server.backup_of
+    weight = health.weights.get((label, box.name), server.weight)
+    if on_the_way:
+        weight = scaled(weight, service.scheduler, health.tenths.get((label, box.name), STEPS))
     return PlannedServer(
         name=server.name,
-        address=server.address,
+        address=box.address,
         leg=leg.name,
         mac=mac,
-        weight=0 if server.admin is Admin.DRAINED else server.weight,
+        weight=0 if server.admin is Admin.DRAINED or server.backup_of else weight,
         usable=mac is not None and leg.up and wanted,
         upper_threshold=server.upper_threshold,
         lower_threshold=server.lower_threshold,
-        admin=server.admin,
+        admin=box.admin if replaced else server.admin,
         configured_weight=server.weight,
-        other_addresses=server.other_addresses,
+        other_addresses=box.other_addresses,
         down=down,
-        died=(label, server.name) in health.dead,
+        died=(label, box.name) in health.dead,
+        stand_in=box.name if replaced and not server.backup_of else "",
+        standby=bool(server.backup_of),
     )
 
 
 def _plan_server_addresses(
-    services: Sequence[Service], placements: Sequence[Placement]
+    services: Sequence[Service], placements: Sequence[Placement], stand_ins: Mapping[str, str]
 ) -> tuple[tuple[str, Address, str, str], ...]:
     """Return who gets packets to a real server's own address, in each zone.
 
@@ -252,8 +283,8 @@ def _plan_server_addresses(
     in_zone: dict[tuple[str, str], dict[Address, None]] = {}
     anywhere: dict[str, dict[Address, None]] = {}
     for service, placement in zip(services, placements, strict=True):
-        for server, leg in placement:
-            addresses = dict.fromkeys((server.address, *server.other_addresses))
+        for server, box, leg in in_places(placement, stand_ins):
+            addresses = dict.fromkeys((box.address, *box.other_addresses))
             services_of.setdefault((leg.zone, server.name), service.label)
             in_zone.setdefault((leg.zone, server.name), {}).update(addresses)
             anywhere.setdefault(server.name, {}).update(addresses)

@@ -107,6 +107,7 @@ def _service(before: Service, after: Service) -> Iterator[str]:
     yield from _value("grace", f"{before.grace:g} s", f"{after.grace:g} s")
     yield from _value("quorum", before.quorum, after.quorum)
     yield from _value("hysteresis", before.hysteresis, after.hysteresis)
+    yield from _value("slow_start", f"{before.slow_start:g} s", f"{after.slow_start:g} s")
 
 
 def _health(before: HealthCheck | None, after: HealthCheck | None) -> Iterator[str]:
@@ -127,6 +128,7 @@ def _server(before: RealServer, after: RealServer) -> Iterator[str]:
     yield from _value("lower_threshold", before.lower_threshold, after.lower_threshold)
     yield from _value("admin", before.admin, after.admin)
     yield from _value("health_target", before.health_target or _NONE, after.health_target or _NONE)
+    yield from _value("backup_of", before.backup_of or _NONE, after.backup_of or _NONE)
     yield from _value("drain_until", before.drain_until or _NONE, after.drain_until or _NONE)
 
 

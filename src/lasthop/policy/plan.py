@@ -141,6 +141,10 @@ class PlannedServer:
     """A health check says so."""
     died: bool = False
     """It is down, and its service's grace is over."""
+    stand_in: str = ""
+    """Name of the backup that is in its place, whose address, leg and MAC address these are."""
+    standby: bool = False
+    """It is a backup, or the box whose place its backup has: nothing is sent to it."""
 
     @property
     def dead(self) -> bool:
@@ -180,6 +184,8 @@ class PlannedService:
     related: Related = Related.NONE
     below_quorum: bool = False
     """None of its real servers is used."""
+    weight_scale: int = 1
+    """All weights are so many times larger than configured, while one of its real servers is in its slow start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lasthop.policy.placement import plan_neighbours, seen_now
-from lasthop.policy.schedulers import SCHEDULERS, rendezvous
+from lasthop.policy.schedulers import rendezvous
+from lasthop.policy.slow_start import scheduler_for
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedService
@@ -40,11 +41,11 @@ def _refresh_service(
     for server in service.servers:
         leg = legs[server.leg]
         mac = surroundings.neighbours.get((leg.neighbours_on, server.address))
-        fit = not (server.dead or server.down or service.below_quorum)
+        fit = not (server.dead or server.down or server.standby or service.below_quorum)
         servers.append(replace(server, mac=mac, usable=mac is not None and leg.up and fit))
     return replace(
         service,
         servers=tuple(servers),
-        turns=SCHEDULERS[service.scheduler].turns(tuple(servers)),
+        turns=scheduler_for(service.scheduler, weighted=service.weight_scale > 1).turns(tuple(servers)),
         fallback=rendezvous.table(tuple(servers)),
     )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tests.packet.model.nouns import Address, Leg, Packet, Place, Rule, Server, Service
 
 
+_WHEN_EMPTY = {"DROP": "DROP_EMPTY", "KERNEL": "KERNEL_EMPTY", "BYPASS": "KERNEL_BYPASS"}
+
+
 def classify(memory: Memory, leg: Leg, came: Place, packet: Packet) -> Service | Server:
     """The service that takes a packet, or the real server it is addressed to; else it is the kernel's."""
     box = memory.box_of(came)
@@ -84,7 +87,7 @@ def by_rendezvous(service: Service, packet: Packet) -> str:
     """The choice that needs no memory; the packet is the kernel's or nobody's where nobody is usable."""
     known = tuple((each.name, each.weight, each.usable) for each in service.servers.values())
     if not any(usable for _, _, usable in known):
-        raise Exit("KERNEL_EMPTY" if service.when_empty == "KERNEL" else "DROP_EMPTY")
+        raise Exit(_WHEN_EMPTY[service.when_empty])
     return _chosen(known, packet.source, packet.destination)
 
 
@@ -137,7 +140,7 @@ class Choice:
             loads = self._memory.loads(service.label).values()
             chosen = wlc.choose([(weight, *load) for weight, load in zip(weights, loads, strict=True)])
         if chosen is None:
-            raise Exit("KERNEL_EMPTY" if service.when_empty == "KERNEL" else "DROP_EMPTY")
+            raise Exit(_WHEN_EMPTY[service.when_empty])
         return list(service.servers)[chosen]
 
 

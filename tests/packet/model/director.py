@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.packet.model import choice, connection, fragment, frame, last_hop, packet, way
+from tests.packet.model import choice, connection, death, fragment, frame, last_hop, packet, way
 from tests.packet.model.memory import Memory, NoteKind
 from tests.packet.model.nouns import Connection, Exit, Hop, Outcome, Server
 
@@ -33,6 +33,8 @@ class Model(Memory):
             place: Place | None = hop.place
         except Exit as leaves:
             reason, place, sent = leaves.reason, None, None
+            if reason == "KERNEL_BYPASS":
+                passage.leave_fragments_too()
         return Outcome(reason, place, sent, dict(self.events), passage.key, passage.over)
 
 
@@ -64,6 +66,11 @@ class Passage:
             return self._known(known)
         return self._new()
 
+    def leave_fragments_too(self) -> None:
+        """What bypasses the firewalls does so with the rest of its datagram."""
+        if not (self.packet.later or self.packet.error):
+            fragment.note_passed(self.model, self._datagram)
+
     @property
     def came(self) -> Place:
         return self.leg.name, self.link.source
@@ -86,12 +93,16 @@ class Passage:
             self._end("EVENT_EXPIRED")
         elif connection.is_over(found, self.packet):
             self._end("EVENT_REUSED")
-        elif self._fate(found, request=self.packet.sender == found.source) == "MOVED":
+        elif self._is_moved(found):
             self.moved = True
             self._end("EVENT_MOVED")
         else:
             return found
         return None
+
+    def _is_moved(self, found: Connection) -> bool:
+        request = self.packet.sender == found.source
+        return death.policy(self.model, found, request=request) == death.MOVED
 
     def _end(self, event: str) -> None:
         assert self.key is not None
@@ -99,41 +110,73 @@ class Passage:
         self.model.events[event] += 1
         self.over = True
 
-    def _fate(self, known: Connection, *, request: bool) -> str:
-        """What becomes of a packet whose connection's real server is dead; empty: nothing else than usual."""
-        service = self.model.services.get(known.service)
-        if service is None or known.server not in service.servers or not service.servers[known.server].dead:
-            return ""
-        if service.on_death == "rebalance":
-            return "MOVED" if request else ""
-        return {"keep": "", "drop": "DROP_DEAD", "bypass": "KERNEL_BYPASS"}[service.on_death]
-
     def _known(self, known: Connection) -> tuple[str, Hop]:
         request = self.packet.sender == known.source
-        fate = self._fate(known, request=request)
-        if fate:
-            raise Exit(fate)
-        hop = self._way(known.forward if request else known.last)
+        self._leave_if_fated(known, request=request)
+        hop = self._onward(known, request=request)
         if request:
             last_hop.follow(self.model, known, self.packet, self.leg, self.link.source)
         else:
+            self._turn_back(known, hop)
             self._look_where_from(known)
         connection.advance(self.model, known, self.packet, request=request)
         fragment.note_first(self.model, self._datagram, hop, self.key)
         return ("FORWARDED_REQUEST" if request else "FORWARDED_RESPONSE"), hop
 
+    def _leave_if_fated(self, known: Connection, *, request: bool) -> None:
+        fate = death.fate(self.model, known, self.packet, request=request)
+        if fate not in {"", death.MOVED}:
+            raise Exit(fate)
+
+    def _onward(self, known: Connection, *, request: bool) -> Hop:
+        if request:
+            return self._way(known.forward)
+        back = death.back(self.model, known, self.packet, self.leg.zone)
+        self.over = back is not known.last
+        return self._way(back)
+
+    def _turn_back(self, known: Connection, hop: Hop) -> None:
+        """Responses go another way than to the last hop: so it is the last hop from now on."""
+        if hop is not known.last:
+            known.last = hop
+            self.model.events["EVENT_LAST_HOP_MOVED"] += 1
+
     def _look_where_from(self, known: Connection) -> None:
         """A response is to come from where the requests go."""
         box = self.model.box_of(self.came)
-        if self.came == known.forward.place or (box and box == known.forward.box):
+        expected = known.forward or Hop("", b"")
+        if self.came == expected.place or box == expected.box != "":
+            return
+        if known.forward is None and not box:
             return
         self.model.events["EVENT_ASYMMETRIC" if box else "EVENT_RESPONSE_ELSEWHERE"] += 1
 
     def _new(self) -> tuple[str, Hop]:
-        model, told = self.model, self.packet
         found = self._classified()
         if isinstance(found, Server):
             return self._addressed(found)
+        try:
+            return self._assigned(found)
+        except Exit as leaves:
+            if leaves.reason == "KERNEL_BYPASS":
+                self._bypass()
+            raise
+
+    def _bypass(self) -> None:
+        """Nobody is there: the kernel's routes have the connection, for good."""
+        model, told = self.model, self.packet
+        if told.reset:
+            return
+        back = last_hop.place_for(model, self.leg, self.link.source, told.source)
+        if not last_hop.may_become(model, self.leg, back):
+            model.events["EVENT_HOP_DENIED"] += 1
+            return
+        made = self._entry("", "", None, back)
+        made.flags.add("BYPASSED")
+        made.flags.discard("MOVED")
+
+    def _assigned(self, found: Service) -> tuple[str, Hop]:
+        model, told = self.model, self.packet
         name = choice.by_rendezvous(found, told)
         if told.reset:
             hop = self._way(found.servers[name].hop)
@@ -180,20 +223,24 @@ class Passage:
         return reason, self._remember("", server.name, hop, back)
 
     def _remember(self, service: str, server: str, hop: Hop, back: Place, *, persistent: bool = False) -> Hop:
+        made = self._entry(service, server, hop, back)
+        made.flags |= {"PERSISTENT"} if persistent else set()
+        self.model.note_pair(made.key)
+        fragment.note_first(self.model, self._datagram, hop, self.key, (service, server))
+        return hop
+
+    def _entry(self, service: str, server: str, hop: Hop | None, back: Place) -> Connection:
         model, told = self.model, self.packet
         assert self.key is not None
         last = last_hop.learn(model, back)
         made = Connection(self.key, told.sender, service, server, hop, last, model.now, model.now)
         model.opened += 1
         made.turn = model.opened
-        made.flags |= {"PERSISTENT"} if persistent else set()
         made.flags |= {"MOVED"} if self.moved else set()
         made.state = connection.next_state(connection.first_state(told), told, "input_only")
         made.packets[0], made.bytes[0] = 1, told.size
         model.table[self.key] = made
-        model.note_pair(self.key)
-        fragment.note_first(model, self._datagram, hop, self.key, (service, server))
-        return hop
+        return made
 
     def _later(self) -> tuple[str, Hop]:
         """A later fragment: where its datagram's note says, or where its first one will be sent."""
@@ -213,10 +260,10 @@ class Passage:
 
     def _later_of(self, known: Connection) -> tuple[str, Hop]:
         request = self.packet.source == known.source[0]
-        fate = self._fate(known, request=request)
-        if fate not in {"", "MOVED"}:
-            raise Exit(fate)
-        hop = self._way(known.forward if request else known.last)
+        self._leave_if_fated(known, request=request)
+        hop = self._onward(known, request=request)
+        if not request:
+            self._turn_back(known, hop)
         connection.count(self.model, known, self.packet, request=request)
         return "FORWARDED_FRAGMENT", hop
 
@@ -250,13 +297,11 @@ class Passage:
             return self._stray()
         self.key = known.key
         request = self.packet.source == known.source[0]
-        fate = self._fate(known, request=request)
-        if fate == "MOVED":
+        if death.policy(self.model, known, request=request) == death.MOVED:
             self.over = True
             return self._stray()
-        if fate:
-            raise Exit(fate)
-        hop = self._way(known.forward if request else known.last)
+        self._leave_if_fated(known, request=request)
+        hop = self._onward(known, request=request)
         return "FORWARDED_RELATED", self._noted_error(hop)
 
     def _quoted(self) -> Connection | None:

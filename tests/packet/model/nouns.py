@@ -150,6 +150,8 @@ class Service:
     when_empty: str = "DROP"
     related: bool = False
     by_address: tuple[int, Address, int] | None = None
+    zone: str = ""
+    """Of its real servers."""
     last_turn: int | None = None
 
 
@@ -177,7 +179,8 @@ class Connection:
     source: Endpoint
     service: str
     server: str
-    forward: Hop
+    forward: Hop | None
+    """None where the service had nobody, and the kernel's routes have it."""
     last: Hop
     created: float
     seen: float

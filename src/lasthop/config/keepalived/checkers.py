@@ -104,6 +104,8 @@ def _changed(entry: Entry, value: str, made: HealthCheck) -> HealthCheck | None:
         return replace(made, command=tuple(shlex.split(" ".join(entry.rest))))
     text: str | None = _TEXTS.get((keyword, kind))
     changes: dict[str, Any] = {} if text is None else {text: value.upper() if text == "record" else value}
+    if keyword == "misc_dynamic" and kind is Check.SCRIPT:
+        changes["weight_by_status"] = True
     return replace(made, **changes) if changes else None
 
 
