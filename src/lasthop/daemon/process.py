@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from lasthop.api.location import socket_path
 from lasthop.api.serving import serve
 from lasthop.config import parse, read
-from lasthop.daemon import wiring
+from lasthop.daemon import logs, wiring
 from lasthop.daemon.notify import Notifier
 from lasthop.daemon.service import Service
 from lasthop.director.health import HealthWatch
@@ -50,6 +50,7 @@ def run(text: str, file: str, default_connections: int) -> None:
     notifier = Notifier.taken_from(os.environ)
     given = parse(text, file, default_connections)
     name = given.director.name
+    logs.name_director(name)
     with _only_one(name), closing(NetworkWatch(wiring.network)) as watch:
         journal = wiring.journal(name)
         configuration = journal.restore(given, text, file)
