@@ -47,8 +47,8 @@ def main() -> None:
     sys.stdout.write(f"{made}: {size:.1f} MB\n")
 
 
-def build(folder: Path) -> Path:
-    """Build the package into `folder`; returns its path."""
+def build(folder: Path, level: int = 6) -> Path:
+    """Build the package into `folder`, packed by xz with that level; returns its path."""
     epoch = man.source_date()
     needed = closure.needed_by("lasthop")
     with tempfile.TemporaryDirectory(prefix="lasthop-deb-") as scratch:
@@ -61,7 +61,7 @@ def build(folder: Path) -> Path:
         _settle(root, epoch)
         folder.mkdir(parents=True, exist_ok=True)
         made = folder / f"{control['Package']}_{control['Version']}_{control['Architecture']}.deb"
-        command = ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", str(root), str(made)]
+        command = ["dpkg-deb", "--build", "--root-owner-group", "-Zxz", f"-z{level}", str(root), str(made)]
         environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return made
