@@ -9,13 +9,16 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lasthop.api.client import Client
 from lasthop.config import load, read
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Client
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -114,7 +117,7 @@ def detach(client: Client) -> None:
             raise
         name = pinned[0]
     try:
-        Client(name).detach()
+        client.detach()
         click.echo(f"director {name} detached")
     except NotRunningError:
         if not detach_pins(name):
