@@ -52,7 +52,7 @@ NOUNS = {
 CONNECTION_FIELDS = [
     "zone", "protocol", "source", "source_port", "destination", "destination_port", "state", "assured", "service",
     "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s",
-    "key",
+    "key", "bypassed",
 ]  # fmt: skip
 
 

@@ -149,7 +149,8 @@ class Client(Questions):
         with self.answer("GET", "dump") as answer:
             return answer.read().decode()
 
-    def detach(self) -> None:
-        """Take the data plane out of the kernel; all connections are forgotten."""
-        with self.answer("POST", "detach"):
-            pass
+    def detach(self, *, closed: bool | None = None) -> bool:
+        """Take the data plane out of the kernel; all connections are forgotten. Returns whether the legs are closed."""
+        asked: dict[str, str | float | None] = {} if closed is None else {"closed": str(closed).lower()}
+        with self.answer("POST", "detach", asked) as answer:
+            return bool(json.loads(answer.read())["closed"])

@@ -204,10 +204,11 @@ class FakeOperations(FakeCourseOperations):
         """As given."""
         return self._given(self.dumped)
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool | None = None) -> bool:
         """Remember it in `detached`."""
         self._given(None)
         self.detached = True
+        return bool(closed)
 
 
 class ServedDirector:

@@ -79,6 +79,14 @@ class GivenFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """The data plane is out of the kernel."""
+
+    closed: bool
+    """Nothing is forwarded through its legs any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionCount:
     """How many connections a selection holds."""
 
@@ -189,10 +197,13 @@ def _add_connections(app: FastAPI, operations: Operations) -> None:
         return Response(to_json(ConnectionCount(selected(operations, query).total)) + b"\n", media_type=JSON)
 
 
+_Closed = Annotated[bool | None, Query(description="Nothing is forwarded any more; left out: as configured")]
+
+
 def _add_verbs(app: FastAPI, operations: Operations) -> None:
-    @app.post("/v1/detach", status_code=204, summary="Take the data plane out of the kernel")
-    async def detach() -> None:
-        operations.detach()
+    @app.post("/v1/detach", response_model=Detached, summary="Take the data plane out of the kernel")
+    async def detach(closed: _Closed = None) -> Response:
+        return Response(to_json(Detached(operations.detach(closed=closed))) + b"\n", media_type=JSON)
 
     @app.post("/v1/zero", status_code=204, summary="Set statistics to zero")
     async def zero(service: _Label = None) -> None:

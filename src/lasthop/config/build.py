@@ -46,6 +46,7 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             timeouts=_timeouts(document.timeouts),
             settings=Settings(**document.lvs.model_dump()),
             probe_port=document.director.probe_port,
+            on_detach=document.director.on_detach,
         ),
         legs=tuple(_leg(leg) for leg in document.leg),
         services=tuple(_service(service) for service in document.service),

@@ -15,7 +15,7 @@ import tomli_w
 
 from lasthop.config.build import timeout_key
 from lasthop.model.access import Access
-from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, Settings
+from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, OnDetach, Settings
 from lasthop.model.health import DEFAULT_PORTS, HealthCheck
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
@@ -68,7 +68,11 @@ def _with(required: dict[str, Any], **optional: object) -> dict[str, Any]:
 
 def _director(director: Director) -> dict[str, Any]:
     port = director.probe_port
-    return _with({"name": director.name}, probe_port=None if port == DEFAULT_PROBE_PORT else port)
+    return _with(
+        {"name": director.name},
+        probe_port=None if port == DEFAULT_PROBE_PORT else port,
+        on_detach=None if director.on_detach is OnDetach.OPEN else director.on_detach.value,
+    )
 
 
 def _access(access: Access) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from lasthop.config import access_values, health_values, values
 from lasthop.model.access import DEFAULT_METRICS_HOPS, Endpoint
-from lasthop.model.director import DEFAULT_PROBE_PORT
+from lasthop.model.director import DEFAULT_PROBE_PORT, OnDetach
 from lasthop.model.health import Check
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
@@ -49,6 +49,7 @@ ListenEndpoint = Annotated[Endpoint, PlainValidator(access_values.endpoint)]
 AbsolutePath = Annotated[str, PlainValidator(access_values.absolute_path)]
 Group = Annotated[str, PlainValidator(access_values.group)]
 
+OnDetachName = Annotated[OnDetach, Field(strict=False)]
 AdminName = Annotated[Admin, Field(strict=False)]
 OnDeathName = Annotated[OnDeath, Field(strict=False)]
 RelatedName = Annotated[Related, Field(strict=False)]
@@ -86,6 +87,7 @@ class DirectorSection(Section):
 
     name: Name = _key('name = "lb1"')
     probe_port: int = _key("probe_port = 49784", default=DEFAULT_PROBE_PORT, ge=1, le=65535)
+    on_detach: OnDetachName = _key('on_detach = "open"', default=OnDetach.OPEN)
 
 
 class ApiSection(Section):

@@ -97,17 +97,20 @@ def doctor(context: click.Context, file: Path | None, *, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--open/--closed", "opened", default=None, help="Forward by the kernel's routes, or nothing.")
 @click.pass_obj
-def detach(client: Client) -> None:
+def detach(client: Client, *, opened: bool | None) -> None:
     """Take the data plane out of the kernel; its connections are forgotten.
 
-    A running director ends. Traffic then follows the kernel's routes.
+    A running director ends. With on_detach = "open", or --open, traffic then follows the kernel's routes; with
+    on_detach = "closed", or --closed, nothing is forwarded through its legs until the director runs again or
+    `lasthop detach --open` opens them.
     """
     from lasthop.daemon.wiring import detach_pins, pinned_directors
 
+    closed = None if opened is None else not opened
     if client.is_far:
-        client.detach()
-        click.echo(f"{client.director()}: detached")
+        click.echo(_detached(client.director(), closed=client.detach(closed=closed)))
         return
     try:
         name = client.director()
@@ -117,9 +120,14 @@ def detach(client: Client) -> None:
             raise
         name = pinned[0]
     try:
-        client.detach()
-        click.echo(f"director {name} detached")
+        click.echo(_detached(f"director {name}", closed=client.detach(closed=closed)))
     except NotRunningError:
-        if not detach_pins(name):
+        left = detach_pins(name, closed=closed)
+        if left is None:
             raise
-        click.echo(f"director {name} detached (it was not running)")
+        click.echo(f"{_detached(f'director {name}', closed=left)} (it was not running)")
+
+
+def _detached(told: str, *, closed: bool) -> str:
+    closing = ": nothing is forwarded through its legs; to open them: lasthop detach --open"
+    return f"{told} detached{closing * closed}"

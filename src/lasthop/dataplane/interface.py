@@ -216,8 +216,11 @@ class DataPlane(Observed, Protocol):
     def counters(self) -> list[CounterReport]:
         """All counted reasons, in the order of the enum."""
 
-    def detach(self) -> None:
-        """Take programs, links and maps out of the kernel. All connections are forgotten."""
+    def detach(self, *, closed: bool = False) -> None:
+        """Take programs, links and maps out of the kernel. All connections are forgotten.
+
+        `closed`: a program stays on the legs that lets nothing be forwarded.
+        """
 
     def close(self) -> None:
         """Let go of the data plane; it goes on forwarding."""

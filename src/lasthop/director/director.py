@@ -21,7 +21,7 @@ from lasthop.director.surroundings import surroundings_of
 from lasthop.director.ways import Ways
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
-from lasthop.model.director import DEFAULT_CONNECTIONS
+from lasthop.model.director import DEFAULT_CONNECTIONS, OnDetach
 from lasthop.model.edit import Administer, EditReport
 from lasthop.model.health import Effective
 from lasthop.network.interface import Observation
@@ -240,12 +240,14 @@ class Director(Answers):
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
         return EditReport(director=after.director.name, warnings=warnings)
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool | None = None) -> bool:
         """See Operations.detach."""
         self._captures.end()
-        self._live.detach()
+        close = self._configuration.director.on_detach is OnDetach.CLOSED if closed is None else closed
+        self._live.detach(closed=close)
         self.detached = True
         self.on_detached()
+        return close
 
     def close(self) -> None:
         """Let go; the data plane goes on forwarding."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lasthop.model.access import Access
     from lasthop.model.configuration import Configuration
-    from lasthop.model.director import Settings, Timeouts
+    from lasthop.model.director import OnDetach, Settings, Timeouts
     from lasthop.model.health import HealthCheck
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import RealServer
@@ -40,6 +40,7 @@ def difference(before: Configuration, after: Configuration) -> list[Change]:
         *_timeouts(before.director.timeouts, after.director.timeouts),
         *_table(before.director.connections, after.director.connections),
         *_probes(before.director.probe_port, after.director.probe_port),
+        *_detaching(before.director.on_detach, after.director.on_detach),
         *_access(before.access, after.access),
     ]
 
@@ -191,6 +192,11 @@ def _access(before: Access, after: Access) -> Iterator[Change]:
 def _or_none(access: Access, name: str) -> object:
     value = getattr(access, name)
     return _NONE if value in ("", None) else value
+
+
+def _detaching(before: OnDetach, after: OnDetach) -> Iterator[Change]:
+    if before != after:
+        yield Change("director", "changed", tuple(_value("on_detach", before, after)))
 
 
 def _value(name: str, before: object, after: object) -> Iterator[str]:
