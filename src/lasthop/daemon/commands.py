@@ -9,13 +9,16 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lasthop.api.client import Client
 from lasthop.config import load, read
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Client
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -117,7 +120,7 @@ def detach(client: Client, *, opened: bool | None) -> None:
             raise
         name = pinned[0]
     try:
-        click.echo(_detached(f"director {name}", closed=Client(name).detach(closed=closed)))
+        click.echo(_detached(f"director {name}", closed=client.detach(closed=closed)))
     except NotRunningError:
         left = detach_pins(name, closed=closed)
         if left is None:
