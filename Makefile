@@ -16,7 +16,8 @@ ARGS ?=
 PARALLEL := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # Debian's names. libbpf comes with iproute2; the rest is what the lab's boxes, the tests and the bench run.
-PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-linux procps
+PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-linux procps \
+	libfaketime
 BENCH_PACKAGES := iperf3 wrk
 KERNEL_PACKAGES := qemu-system-x86 kmod cpio
 DEB_PACKAGES := mmdebstrap lintian

@@ -178,6 +178,7 @@ def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
             "/v1/zero",
             "/v1/explain",
             "/v1/capture",
+            "/metrics",
         ]
     )
     for noun, report in NOUNS.items():

@@ -97,16 +97,23 @@ class Channel:
 
     @contextmanager
     def answer(
-        self, method: str, noun: str, filters: Filters | None = None, body: bytes | None = None
+        self,
+        method: str,
+        noun: str,
+        filters: Filters | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[_Answer]:
         """Ask, and read the answer while the context lasts. Raises what the director answered instead."""
         way = self._way()
         connection = way.connection()
         try:
             with _explained(way):
-                headers = way.headers() | ({} if body is None else {"Content-Type": "application/json"})
+                sent = (
+                    way.headers() | ({} if body is None else {"Content-Type": "application/json"}) | dict(headers or {})
+                )
                 with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: see why
-                    connection.request(method, _target(noun, filters or {}), body, headers)
+                    connection.request(method, _target(noun, filters or {}), body, sent)
                 response = connection.getresponse()
                 if response.status >= FIRST_REFUSAL:
                     raise _refusal(way.told, response)

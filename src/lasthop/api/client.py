@@ -26,7 +26,16 @@ class Part(NamedTuple):
     reports: list[Report]
 
 
-class Questions(Channel):
+class Numbers(Channel):
+    """What monitoring asks. Raises as `Channel` says."""
+
+    def metrics(self, accept: str = "") -> str:
+        """What Prometheus would scrape: its text format, or what `accept` asks for."""
+        with self.answer("GET", "/metrics", headers={"Accept": accept or "text/plain"}) as answer:
+            return answer.read().decode()
+
+
+class Questions(Numbers):
     """What can be asked, and changes nothing. Raises as `Channel` says."""
 
     def status(self) -> Report:

@@ -48,8 +48,8 @@ class Remote:
 
     @property
     def valid_until(self) -> float | None:
-        """When the certificate in use ends, in seconds since 1970; None: there is none, or it is not valid."""
-        return self._identity.valid_until if self._identity else None
+        """When the certificate in use ends, in seconds since 1970; 0 if it is not valid now. None: there is none."""
+        return (self._identity.valid_until or 0.0) if self._identity else None
 
     async def follow(self, access: Access) -> None:
         """Be as `access` and the files it names say. Raises DirectorError, and goes on as it was."""

@@ -18,8 +18,10 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from lasthop import __version__
+from lasthop.api.described import describe_access
 from lasthop.api.edits import RefusedEdit, add_edits
 from lasthop.api.inspection import add_inspection
+from lasthop.api.metrics import Surroundings, add_metrics
 from lasthop.api.selection import conditions, selected, shown
 from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake
 from lasthop.model.change import ChangeReport
@@ -91,7 +93,7 @@ class ConnectionCount:
     connections: int
 
 
-def application(operations: Operations) -> FastAPI:
+def application(operations: Operations, around: Surroundings | None = None) -> FastAPI:
     """The FastAPI application that answers from `operations`; its document is at /v1/openapi.json."""
     problems: dict[int | str, dict[str, Any]] = {
         409: {"model": Problem, "description": "Refused"},
@@ -112,7 +114,9 @@ def application(operations: Operations) -> FastAPI:
     _add_verbs(app, operations)
     add_edits(app, operations)
     add_inspection(app, operations)
+    add_metrics(app, operations, around or Surroundings())
     _add_problems(app)
+    describe_access(app)
     return app
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lasthop.api.answering import Answering, UnixProtocol
 from lasthop.api.gate import Gate, UnixDoor
 from lasthop.api.listener import Listener
+from lasthop.api.metrics import Surroundings
 from lasthop.api.peers import Groups, groups_of, let_in
 from lasthop.api.remote import Remote
 from lasthop.api.server import application
@@ -42,7 +43,8 @@ class ApiServer:
 
     def __init__(self, operations: Operations, socket_path: Path) -> None:
         self._path = socket_path
-        self._application = application(operations)
+        self._around = Surroundings()
+        self._application = application(operations, self._around)
         self._door = UnixDoor()
         self._remote = Remote(self._application)
         self._listener: Listener | None = None
@@ -83,6 +85,7 @@ class ApiServer:
             await self._remote.follow(access)
         except LasthopError as error:
             found[LISTENER] = error
+        self._around.hops, self._around.certificate_until = access.metrics_hops, self._remote.valid_until
         return found | {CERTIFICATE: self._remote.complaint()}
 
     async def keep(self, access: Callable[[], Access], note: Callable[[str, LasthopError | None], None]) -> None:

@@ -122,7 +122,8 @@ class Director(Answers):
     def noted(self, about: str, error: LasthopError | None) -> None:
         """Something outside the director failed with `error`, or did not: what is published stays, `status` tells.
 
-        `about` is ``network`` where it could not be read, ``neighbours`` where the kernel refused to resolve them.
+        `about` is ``network`` where it could not be read, ``neighbours`` where the kernel refused to resolve them;
+        `lasthop.api.serving` has words of its own.
         """
         self._note(about, str(error) if error else "")
 
@@ -130,7 +131,9 @@ class Director(Answers):
         """Expire and count for a millisecond. True: that ended a sweep, or nothing is left after `detach`."""
         if self.detached:
             return True
+        began = time.monotonic()
         size = self._live.sweep_step()
+        self._swept(time.monotonic() - began, whole=size is not None)
         self._size = size or self._size
         return size is not None
 
