@@ -31,6 +31,8 @@ def lay_out(root: Path, needed: list[Distribution]) -> None:
     _copy(PACKAGING / "systemd" / "lasthop@.service", root / "usr/lib/systemd/system/lasthop@.service")
     _copy(PACKAGING / "deb" / "sysusers.conf", root / "usr/lib/sysusers.d/lasthop.conf")
     _copy(ROOT / "examples" / "lb1.toml", root / "etc/lasthop/lb1.toml.example")
+    for name in ("grafana/lasthop.json", "prometheus/lasthop.rules.yml"):
+        _copy(PACKAGING / name, root / "usr/share/lasthop" / name)
     completions.write(root / "usr/share")
     for page in man.write(root / "usr/share/man"):
         compress(page)
