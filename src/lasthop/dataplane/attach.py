@@ -49,7 +49,8 @@ class Attacher:
     def refuse_foreign(self, leg: str, interface: str, ifindex: int) -> None:
         """Raise DataPlaneError if another director's programs are on the interface."""
         others = self._pins.programs_of_others()
-        for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
+        own = {int(info.prog_id) for _, info in self._pins.link_infos(self._pins.links)}
+        for program_id in {*_tcx_programs(ifindex), *_filter_programs(ifindex), *_xdp_programs(ifindex)} - own:
             name, map_ids = _describe(program_id)
             if program_id in others or (name.startswith("lh_") and not self._own_map_ids() & map_ids):
                 raise DataPlaneError(
