@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: The hop that stands for all of a leg that have no series of their own.
 OTHERS = "others"
+#: Reasons that begin so are counted beside the one that says what became of a packet.
+EVENT = "event_"
 #: Health of a real server that needs nobody.
 _WELL = frozenset({"up", "standby"})
 
@@ -81,7 +83,8 @@ def _of_director(operations: Operations) -> Iterator[Sample]:
     yield "lasthop_asymmetric_responses_total", (), status.asymmetric.count
     for counter in operations.counters():
         kind = "expected" if counter.expected else "unexpected"
-        yield "lasthop_packets_total", (counter.name, kind), counter.value
+        name = "lasthop_events_total" if counter.name.startswith(EVENT) else "lasthop_packets_total"
+        yield name, (counter.name, kind), counter.value
 
 
 def _of_legs(operations: Operations) -> Iterator[Sample]:
