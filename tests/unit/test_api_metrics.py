@@ -170,7 +170,7 @@ def test_a_scrape_takes_a_readers_token_unless_metrics_are_open(tmp_path: Path) 
 
 
 def test_a_thousand_real_servers_are_told_in_a_moment() -> None:
-    """Some 0.25 s of a processor, beside the director's loop; what takes the loop's own time is a hundredth of it."""
+    """Some 0.25 s of a processor beside the director's loop, besides what the director takes to make its reports."""
     operations = sample()
     server, check = operations.server_reports[0], operations.health_reports[0]
     operations.server_reports = [dataclasses.replace(server, name=f"fw{number}") for number in range(1000)]
