@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TESTS = Path(__file__).parent
-ROOT_FOLDERS = {"packet", "lab"}
+ROOT_FOLDERS = {"packet", "lab", "faults"}
 
 # A slow machine is no failed property.
 settings.register_profile("lasthop", deadline=None)

@@ -10,13 +10,16 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from lasthop import __version__
 from lasthop.errors import VerifierError
 from lasthop.start import INTERRUPTED, PIPE_CLOSED, as_ipvsadm, error_lines, forget_stdout
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 NOUNS = "Nouns (read; --json on each)"
 PACKETS = "Packets (look)"
@@ -84,6 +87,15 @@ class Program(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands and options, without importing any command."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=entry.line) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the commands by section, without importing any."""
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
@@ -114,12 +126,19 @@ class Program(click.Group):
         return result
 
 
+def _directors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from lasthop.cli.completion import directors
+
+    return directors(ctx, parameter, incomplete)
+
+
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lasthop", message="%(prog)s %(version)s")
 @click.option(
     "--director",
     metavar="NAME",
     envvar="LASTHOP_DIRECTOR",
+    shell_complete=_directors,
     help="The director to ask, by name or as https://HOST:PORT; default: LASTHOP_DIRECTOR, or the only one here.",
 )
 @click.option("--token-file", metavar="FILE", help="The token to show over https; default: LASTHOP_TOKEN_FILE.")

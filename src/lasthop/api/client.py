@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lasthop.api.channel import Channel, Filters, Report
 from lasthop.api.far import Credentials
+from lasthop.api.location import SOCKET_DIRECTORY, running
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Client", "Credentials", "Filters", "Part", "Report"]
+__all__ = ["SOCKET_DIRECTORY", "Client", "Credentials", "Filters", "Part", "Report", "running"]
 
 
 class Part(NamedTuple):

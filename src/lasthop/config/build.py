@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lasthop.model.access import Access
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import PROFILES, Director, Settings, State, Timeouts
-from lasthop.model.health import DEFAULT_PORTS, HealthCheck
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck, Passive
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import MarkRule, Match, PassRule
@@ -35,6 +35,9 @@ Kind = TypeVar("Kind")
 
 #: The last of TCP's states: those that come after have a time-out named like themselves.
 LAST_OF_TCP = State.SYNACK
+
+
+_PASSIVE = tuple(field.name for field in fields(Passive))
 
 
 def build_configuration(document: Document, connections: int) -> Configuration:
@@ -122,6 +125,8 @@ def _service(section: ServiceSection) -> Service:
 def _health(section: HealthSection) -> HealthCheck:
     given = {field.name: getattr(section, field.name) for field in fields(HealthCheck)}
     given["port"] = section.port or DEFAULT_PORTS.get(section.check, 0)
+    passive = section.passive
+    given["passive"] = Passive(**{name: getattr(passive, name) for name in _PASSIVE}) if passive else None
     given["status"], given["command"] = _each_once(section.status), tuple(section.command)
     return HealthCheck(**given)
 

@@ -16,7 +16,7 @@ import tomli_w
 from lasthop.config.build import timeout_key
 from lasthop.model.access import Access
 from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, OnDetach, Settings
-from lasthop.model.health import DEFAULT_PORTS, HealthCheck
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck, Passive
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, Persistence, Related, WhenEmpty
@@ -192,6 +192,8 @@ def _health_value(key: str, value: Any) -> object:  # noqa: ANN401 -- a field of
         return _one_or_more([first if first == last else f"{first}-{last}" for first, last in value])
     if key == "command":
         return list(value)
+    if isinstance(value, Passive):
+        return {each.name: said for each in fields(value) if (said := getattr(value, each.name)) != each.default}
     return str(value) if key == "target" else value
 
 

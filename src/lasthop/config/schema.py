@@ -207,6 +207,16 @@ class RealServerSection(Section):
     drain_until: Moment | None = _key("drain_until = 2030-01-31T12:00:00Z", default=None)
 
 
+class PassiveSection(Section):
+    """``passive`` of a health check."""
+
+    unanswered: float = _key("unanswered = 0.9", default=0.9, gt=0, le=1, allow_inf_nan=False)
+    connections: int = _key("connections = 20", default=20, ge=1, le=1_000_000)
+    asymmetric: int = _key("asymmetric = 10", default=0, ge=0, le=64)
+    window: float = _key("window = 10", default=10.0, ge=2, le=60, allow_inf_nan=False)
+    retry: float = _key("retry = 30", default=30.0, ge=1, le=3600, allow_inf_nan=False)
+
+
 class HealthSection(Section):
     """``[service.health]``."""
 
@@ -228,6 +238,7 @@ class HealthSection(Section):
     send: str = _key('send = "are you there?"', default="", max_length=1400)
     expect: Pattern = _key('expect = "yes"', default="")
     command: list[str] = _key('command = ["/usr/local/bin/check-firewall"]', default=[])
+    passive: PassiveSection | None = _key("passive = { unanswered = 0.9 }", default=None)
     weight_by_status: bool = _key("weight_by_status = true", default=False)
 
 

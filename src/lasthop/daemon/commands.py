@@ -5,8 +5,8 @@ Owns their options and what they print. The nouns are in `lasthop.cli`.
 
 from __future__ import annotations
 
+import faulthandler
 import json
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lasthop.config import load, read
+from lasthop.daemon import logs
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
 
@@ -25,14 +26,21 @@ _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 @click.command()
 @_FILE
-def run(file: Path) -> None:
+@click.option(
+    "--log-format",
+    "form",
+    type=click.Choice([each.value for each in logs.Form]),
+    help="How to log; default: journald if stderr is systemd's journal, else text.",
+)
+def run(file: Path, form: str | None) -> None:
     """Run the director of FILE in the foreground.
 
     SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
     SIGHUP applies FILE again, as `lasthop apply FILE` does.
     """
     text = read(file)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up(logs.Form(form) if form else None)
+    faulthandler.enable()  # systemd's watchdog ends a process that hangs by SIGABRT: the log then has where
     from lasthop.daemon.process import run as run_process
 
     run_process(text, str(file.resolve()), default_connections())

@@ -97,7 +97,7 @@ class KernelDataPlane:
         self._legs = LegTable(maps, self._attacher, self._publisher)
         self._neighbours = NeighbourTable(maps, self._publisher)
         self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
-        self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns)
+        self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns, lambda: self._table)
         """See DataPlane.traffic."""
         self.inspection = KernelInspection(
             self._loaded, self._publisher, lambda: _Names(self._publisher), now_ns, self._legs.capture

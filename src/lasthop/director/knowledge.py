@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lasthop.dataplane.interface import DataPlane, Probing, TableSize
+    from lasthop.model.asymmetry import AsymmetricResponse
     from lasthop.model.configuration import Configuration
-    from lasthop.model.health import HealthReport
+    from lasthop.model.health import HealthReport, Key
     from lasthop.policy.plan import Plan
 
 #: Sweeps for those who ask may take this share of the director's time.
@@ -59,6 +60,14 @@ class Knowledge:
     def configuration(self) -> Configuration:
         """What is desired now."""
         return self._configuration
+
+    def openings(self, window_s: float, patience_s: float) -> dict[Key, tuple[int, int]]:
+        """See Traffic.openings."""
+        return self._live.traffic.openings(window_s, patience_s)
+
+    def asymmetric(self) -> list[AsymmetricResponse]:
+        """The newest responses that came from another real server than their requests went to."""
+        return self._live.inspection.asymmetry().samples
 
     @property
     def stand_ins(self) -> Mapping[str, str]:

@@ -35,13 +35,15 @@ class DirectorProcess:
         self.file = file
         self.log = file.with_suffix(".log")
         self.client = Client(name)
+        self.before: tuple[str, ...] = ()
+        """Put in front of its command line: a program that becomes what follows it, such as ``unshare`` or ``env``."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and do not wait. Raises LabError if it runs already."""
         if self.running:
             raise LabError(f"can't start director {self.name}: it runs already", "stop it first")
-        command = [sys.executable, "-m", "lasthop", "run", str(self.file)]
+        command = [*self.before, sys.executable, "-m", "lasthop", "run", str(self.file)]
         self._process = start_inside(self.namespace, command, self.log, {"STATE_DIRECTORY": str(self.file.parent)})
 
     @property

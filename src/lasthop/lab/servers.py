@@ -1,8 +1,8 @@
 """The lab's servers: HTTP on port 80 and UDP echo on port 7, run as a process of their own inside a box.
 
-``GET /`` answers with the client's address and port as the server sees them; ``GET /bytes/N`` answers
-with N bytes; ``GET /drip`` answers with a piece every few
-milliseconds for as long as the client listens. Nothing here knows about topologies.
+``GET /`` answers with the client's address and port as the server sees them; ``GET /kept/N`` answers with the same and
+N, and keeps the connection for the next request; ``GET /bytes/N`` answers with N bytes; ``GET /drip`` answers with a
+piece every few milliseconds for as long as the client listens. Nothing here knows about topologies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = bytes(range(256)) * 256
 
 
 class _Page(BaseHTTPRequestHandler):
-    """Answers GET; HTTP/1.0, so every connection carries one request."""
+    """Answers GET; HTTP/1.0, so every connection carries one request, but for those that are kept."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/bytes/"):
@@ -36,7 +36,11 @@ class _Page(BaseHTTPRequestHandler):
         if self.path == "/drip":
             self._drip()
             return
-        body = f"{self.client_address[0]}:{self.client_address[1]}\n".encode()
+        seen = f"{self.client_address[0]}:{self.client_address[1]}"
+        if self.path.startswith("/kept/"):
+            self.close_connection = False
+            seen += " " + self.path.removeprefix("/kept/")
+        body = f"{seen}\n".encode()
         self._head(len(body))
         self.wfile.write(body)
 
