@@ -136,9 +136,11 @@ class Machine:
         path.write_text(text)
         return str(path)
 
-    def start(self, file: str, name: str = "lb", state: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, file: str, name: str = "lb", state: Path | None = None, options: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
         """Start a director and wait until it listens; it keeps its changes in `state`, or where its file is."""
-        command = [sys.executable, "-m", "lasthop", "run", file]
+        command = [sys.executable, "-m", "lasthop", "run", *options, file]
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [*self._entering, "setpriv", "--pdeathsig", "KILL", *command],

@@ -273,3 +273,18 @@ def test_a_director_that_is_told_to_stop_twice_stops_once(machine: Machine) -> N
     assert process.wait(PATIENCE_S) == 0
     assert machine.lasthop("detach").returncode == 0
     assert_gone(machine)
+
+
+def test_a_file_that_is_watched_is_applied_when_it_was_changed_and_a_bad_one_changes_nothing(machine: Machine) -> None:
+    file = machine.write()
+    machine.start(file, options=("--watch",))
+
+    def marks() -> list[str]:
+        return [each["service"] for each in json.loads(machine.lasthop("services", "--json").stdout)]
+
+    machine.write(CONFIGURATION.replace("mark = 2", "mark = 7"))
+    assert wait_until(lambda: marks() == ["FWM 1", "FWM 7"], timeout=PATIENCE_S)
+    machine.write(CONFIGURATION.replace("mark = 2", "mark = 0"))
+    log = machine.folder / "lb.log"
+    assert wait_until(lambda: f"{file} was changed: nothing changed: " in log.read_text(), timeout=PATIENCE_S)
+    assert marks() == ["FWM 1", "FWM 7"]
