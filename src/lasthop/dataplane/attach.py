@@ -238,6 +238,12 @@ def uses_map(ifindex: int, map_id: int) -> bool:
     return any(map_id in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
 
 
+def programs_on(ifindex: int) -> list[str]:
+    """Names of the programs on an interface in the order of tcx, clsact, XDP; those this process may not read lack."""
+    ids = _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex)
+    return [name for program_id in ids if (name := _describe(program_id)[0])]
+
+
 def _hook(ifindex: int) -> object:
     hook = ffi.new("struct bpf_tc_hook *")
     hook.sz, hook.ifindex, hook.attach_point = ffi.sizeof("struct bpf_tc_hook"), ifindex, _TC_INGRESS
