@@ -29,7 +29,7 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test soak check bench lab-shell docs clean objects root packages bench-packages kernel-packages \
+.PHONY: help demo test soak faults check bench lab-shell docs clean objects root packages bench-packages kernel-packages \
 	bpffs
 
 help: ## this list
@@ -44,6 +44,9 @@ test: root packages $(VENV)/installed bpffs objects ## (root) all tests
 
 soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
 	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
+
+faults: root packages $(VENV)/installed bpffs objects ## (root) faults under live load, each as often as it shall be: minutes
+	@LASTHOP_FAULTS=full $(BIN)/pytest $(PARALLEL) tests/faults $(ARGS)
 
 test-kernels: root packages kernel-packages $(VENV)/installed objects ## (root) tests under Debian's own Linux 6.1, in a virtual machine
 	@$(BIN)/python -m tests.kernels.run --packages '$(PACKAGES)' $(ARGS)
