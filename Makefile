@@ -29,8 +29,8 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test soak faults check bench lab-shell docs clean objects root packages bench-packages kernel-packages \
-	bpffs
+.PHONY: help demo test soak faults check bench man completions lab-shell docs clean objects root packages \
+	bench-packages kernel-packages bpffs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ lab-shell: root packages $(VENV)/installed bpffs objects ## (root) a shell insid
 
 docs: $(VENV)/installed ## check the documents: links lead somewhere, words are the glossary's
 	@$(BIN)/pytest -q tests/architecture/test_documents.py $(ARGS)
+
+man: $(VENV)/installed ## the man pages, in build/man
+	@$(BIN)/python -m distribution.man build/man
+
+completions: $(VENV)/installed ## what bash, zsh and fish complete by, in build/completions
+	@$(BIN)/python -m distribution.completions build/completions
 
 clean: ## remove what was built; the next target sets up again
 	@rm -rf $(VENV) build dist $(OBJECTS)/*.o .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -140,6 +140,8 @@ static long (*const bpf_for_each_map_elem)(void *map, void *callback, void *cont
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)BPF_FUNC_loop;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)BPF_FUNC_get_prandom_u32;
+static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int length,
+				    __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*const bpf_clone_redirect)(struct __sk_buff *skb, __u32 ifindex,
 					__u64 flags) = (void *)BPF_FUNC_clone_redirect;

@@ -169,7 +169,7 @@ struct live {
 	__u32 netns; /* inode number of the network namespace the legs are in */
 	__u32 resize_phase;
 	__be16 probe_port; /* 0: nobody probes */
-	__u16 reserved;
+	__u16 on_detach;   /* 1: closed; for who detaches when no director runs */
 };
 
 struct local_key {

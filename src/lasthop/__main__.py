@@ -10,13 +10,16 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from lasthop import __version__
 from lasthop.errors import VerifierError
 from lasthop.start import INTERRUPTED, PIPE_CLOSED, as_ipvsadm, error_lines, forget_stdout
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 NOUNS = "Nouns (read; --json on each)"
 PACKETS = "Packets (look)"
@@ -45,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "metrics": Entry("lasthop.cli.metrics:metrics", PACKETS, "All numbers for Prometheus, as /metrics has them."),
     "explain": Entry("lasthop.cli.explain:explain", PACKETS, "What would become of a packet, and why."),
     "capture": Entry("lasthop.cli.capture:capture", PACKETS, "Frames of a leg with verdict and reason, as pcapng."),
     "drain": Entry("lasthop.cli.drain:drain", VERBS, "Give a real server no new connections; watch it empty."),
@@ -60,6 +64,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("lasthop.daemon.commands:import_", DIRECTOR, "A configuration from what keepalived has."),
     "check": Entry("lasthop.daemon.commands:check", DIRECTOR, "Validate the configuration FILE."),
     "doctor": Entry("lasthop.daemon.commands:doctor", DIRECTOR, "What this machine lacks, and what mends it."),
+    "token": Entry("lasthop.cli.token:token", DIRECTOR, "A token for the API over TCP, and its line for the file."),
     "detach": Entry("lasthop.daemon.commands:detach", DIRECTOR, "Take the data plane out cleanly."),
     "demo": Entry("lasthop.lab.command:demo", LAB, "Build the sandwich in namespaces and show it work."),
     "lab-clean": Entry("lasthop.lab.command:lab_clean", LAB, "Remove topologies that were kept or left behind."),
@@ -81,6 +86,15 @@ class Program(click.Group):
         module, attribute = COMMANDS[cmd_name].target.split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer commands and options, without importing any command."""
+        from click.shell_completion import CompletionItem
+
+        commands = [
+            CompletionItem(name, help=entry.line) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the commands by section, without importing any."""
@@ -112,25 +126,34 @@ class Program(click.Group):
         return result
 
 
+def _directors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from lasthop.cli.completion import directors
+
+    return directors(ctx, parameter, incomplete)
+
+
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lasthop", message="%(prog)s %(version)s")
 @click.option(
     "--director",
     metavar="NAME",
     envvar="LASTHOP_DIRECTOR",
-    help="The director to ask; default: LASTHOP_DIRECTOR, or the only one that runs here.",
+    shell_complete=_directors,
+    help="The director to ask, by name or as https://HOST:PORT; default: LASTHOP_DIRECTOR, or the only one here.",
 )
+@click.option("--token-file", metavar="FILE", help="The token to show over https; default: LASTHOP_TOKEN_FILE.")
+@click.option("--ca", metavar="FILE", help="The CA to believe over https; default: LASTHOP_CA, or the system's.")
 @click.pass_context
-def program(ctx: click.Context, director: str | None) -> None:
+def program(ctx: click.Context, director: str | None, token_file: str | None, ca: str | None) -> None:
     """Balance stateful firewalls by MAC address, and send responses back through the one that saw the request.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage. LASTHOP_TRACEBACK=1 shows where an error comes from.
     """
-    from lasthop.api.client import Client
+    from lasthop.api.client import Client, Credentials
     from lasthop.api.location import SOCKET_DIRECTORY
 
     directory = ctx.obj if isinstance(ctx.obj, Path) else SOCKET_DIRECTORY
-    ctx.obj = Client(director, directory)
+    ctx.obj = Client(director, directory, Credentials.of(os.environ, token_file, ca))
 
 
 def main(socket_directory: Path | None = None) -> NoReturn:

@@ -38,12 +38,13 @@ def as_ipvsadm(socket_directory: Path | None = None) -> None:
     name = Path(sys.argv[0]).name
     if not name.startswith("ipvsadm"):
         return
-    from lasthop.api.client import Client
+    from lasthop.api.client import Client, Credentials
     from lasthop.api.location import SOCKET_DIRECTORY
     from lasthop.cli.ipvsadm.program import NAMES
 
     if name in NAMES:
-        client = Client(os.environ.get("LASTHOP_DIRECTOR") or None, socket_directory or SOCKET_DIRECTORY)
+        director = os.environ.get("LASTHOP_DIRECTOR") or None
+        client = Client(director, socket_directory or SOCKET_DIRECTORY, Credentials.of(os.environ))
         sys.exit(_done(name, sys.argv[1:], client))
 
 

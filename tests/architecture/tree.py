@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE_FOLDERS = ("bpf", "src", "tests", "bench")
+CODE_FOLDERS = ("bpf", "src", "tests", "bench", "distribution")
 
 
 def files(*endings: str, folders: tuple[str, ...] = CODE_FOLDERS) -> list[Path]:

@@ -16,7 +16,8 @@ import pytest
 from lasthop.api.client import Client
 from lasthop.api.fake import ServedDirector
 from lasthop.api.sample import sample
-from lasthop.api.server import ROWS_AT_ONCE, application, serve
+from lasthop.api.server import ROWS_AT_ONCE, application
+from lasthop.api.serving import serve
 from lasthop.errors import DataPlaneError, DirectorError
 from lasthop.model.connection import ConnectionReport
 from lasthop.model.connection_query import ConnectionPage
@@ -51,7 +52,7 @@ NOUNS = {
 CONNECTION_FIELDS = [
     "zone", "protocol", "source", "source_port", "destination", "destination_port", "state", "assured", "service",
     "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s",
-    "key",
+    "key", "bypassed",
 ]  # fmt: skip
 
 
@@ -177,6 +178,7 @@ def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
             "/v1/zero",
             "/v1/explain",
             "/v1/capture",
+            "/metrics",
         ]
     )
     for noun, report in NOUNS.items():

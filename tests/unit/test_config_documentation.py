@@ -15,7 +15,7 @@ from lasthop.policy.schedulers import SCHEDULERS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTATION = (ROOT / "docs" / "configuration.md").read_text()
-INLINE = {"leg", "lvs", "table", "timeouts", "director", "pass", "service", "health", "real_server"}
+INLINE = {"api", "leg", "lvs", "table", "timeouts", "director", "pass", "service", "health", "real_server"}
 """Keys of tables: they are headings."""
 
 

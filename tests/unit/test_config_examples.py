@@ -59,9 +59,18 @@ def test_example_has_an_address_beside_every_interface_and_compiles_to_usable_se
 
 def test_examples_are_those_the_documentation_names() -> None:
     assert [file.stem for file in FILES] == [
-        "backup", "by-address", "health", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm", "one-box",
+        "api", "backup", "by-address", "health", "hsrp", "ipv6", "lb1", "lb2", "mark-rules", "on-death", "one-arm",
+        "one-box",
         "pass-rules", "persistence", "related", "timeouts", "vlan",
     ]  # fmt: skip
+
+
+def test_api_example_opens_both_families_with_tls_and_lets_a_group_look() -> None:
+    access = load(EXAMPLES / "api.toml").access
+    assert [str(each) for each in access.listen] == ["192.0.2.10:8443", "[2001:db8::10]:8443"]
+    assert (access.readers, access.writers, access.tokens) == ("adm", "netops", "/etc/lasthop/tokens")
+    assert access.certificate
+    assert access.key
 
 
 def test_two_boxes_fill_the_same_fallback_table_for_the_firewalls() -> None:

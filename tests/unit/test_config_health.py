@@ -9,7 +9,7 @@ import pytest
 from lasthop.config import parse
 from lasthop.config.dump import dump
 from lasthop.errors import ConfigurationError
-from lasthop.model.health import Check, HealthCheck
+from lasthop.model.health import Check, HealthCheck, Passive
 
 FILE = """
 [director]
@@ -34,6 +34,9 @@ KINDS = {
         Check.PING, IPv4Address("10.0.2.1"), interval=0.5, timeout=0.25, rise=5, fall=4, warmup=30.0
     ),
     'check = "path"\ntarget = "10.0.2.1"': HealthCheck(Check.PATH, IPv4Address("10.0.2.1")),
+    'check = "ping"\npassive = { unanswered = 0.5, retry = 60 }': HealthCheck(
+        Check.PING, passive=Passive(unanswered=0.5, retry=60.0)
+    ),
     'check = "tcp"\nport = 22': HealthCheck(Check.TCP, port=22),
     'check = "http"': HealthCheck(Check.HTTP, port=80),
     'check = "http"\nport = 8080\npath = "/up?a=b"\nhost = "a.example.com"\nstatus = [204, "301-302"]\nbody = "o.?k"': (

@@ -161,7 +161,7 @@ SINGLE = [
     ('"255.255.255.255"', '"/16"', "service[0].persistence.netmask", '"/16"', "number of bits", 'write "255.255.0.0"'),
     ('"255.255.255.255"', '"0.0.0.0"', "service[0].persistence.netmask", '"0.0.0.0"', "all clients one", "group"),
     ("timeout = 360", "timeout = 31_536_001", "service[0].persistence.timeout", "31536001", "too big", "31536000"),
-    ('when_empty = "drop"', 'when_empty = "bypass"', "service[0].when_empty", '"bypass"', "'drop' or 'kernel'",
+    ('when_empty = "drop"', 'when_empty = "open"', "service[0].when_empty", '"open"', "'drop', 'kernel' or 'bypass'",
      "write"),
     ('when_empty = "drop"', "shape = 1", "service[0].shape", "1", "no key",
      "use one of mark, family, match, address"),

@@ -234,3 +234,22 @@ def test_a_row_whose_state_and_counters_moved_while_it_was_copied_is_shown() -> 
     rows = np.concatenate(list(table.rows(table.select(Conditions(), NOW, TIMEOUTS))))
     assert rows["packets"].tolist() == [[1, 1]] * 4
     assert array["packets"][2].tolist() == [2, 2]
+
+
+def test_openings_are_counted_by_real_server_and_those_without_an_answer_beside() -> None:
+    made, live, replied = entries(32), FLAGS["LIVE"], FLAGS["LIVE"] | FLAGS["REPLIED"]
+    put(made, 1, 1, flags=live, server=3)
+    put(made, 2, 2, flags=replied, server=3)
+    put(made, 3, 3, flags=replied, server=7)
+    put(made, 4, 4, flags=live, server=7, created_ns=NOW - 20)
+    put(made, 5, 5, flags=live, server=7, created_ns=NOW + 1)
+    put(made, 6, 6, flags=0, server=7)
+    put(made, 7, 7, flags=live, server=65_535)
+    made["key"]["ip_proto"] = 6
+    put(made, 8, 8, flags=live, server=7)
+    opened, unanswered = ConnectionTable(made).openings(6, NOW - 20, NOW)
+    assert {int(server): (int(opened[server]), int(unanswered[server])) for server in np.flatnonzero(opened)} == {
+        3: (2, 1),
+        7: (1, 0),
+        65_535: (1, 1),
+    }

@@ -17,7 +17,7 @@ from lasthop.director.health_file import HealthFile
 from lasthop.health.path import Paths
 from lasthop.lab.waiting import wait_until
 from lasthop.model.edit import Administer, Weigh
-from lasthop.model.health import Check, Health, HealthCheck, HealthReport, Known
+from lasthop.model.health import Check, Health, HealthCheck, HealthReport, Known, Passive
 from lasthop.model.real_server import RealServer
 from tests.unit.director_worlds import (
     CONFIGURATION,
@@ -271,3 +271,26 @@ def test_who_is_disabled_is_replaced_at_once_and_no_connection_is_taken_for_a_de
     assert report.warnings == [
         "real server fw1b is the backup of fw1, and has that one's weight while it is in its place"
     ]
+
+
+def test_who_gives_no_answers_is_down_by_its_traffic_alone(tmp_path: Path) -> None:
+    configuration = checked(replace(HOW, interval=3600.0, passive=Passive()))
+    director, dataplane = started(configuration=configuration)
+    dataplane.traffic.opened = {("FWM 1", "fw1"): (100, 100), ("FWM 1", "fw2"): (100, 3)}
+
+    async def until(reached: Any) -> None:
+        assert await asyncio.to_thread(wait_until, reached, timeout=PATIENCE_S)
+
+    async def work() -> None:
+        watch = HealthWatch({}, Paths(), HealthFile(tmp_path / "lb1.health"))
+        following = asyncio.create_task(watch.follow(director))
+        await until(lambda: planned(dataplane)["fw1"] == (False, True))
+        assert planned(dataplane)["fw2"] == (True, False)
+        told = [each.last for each in director.health() if each.check == "passive" and each.health == "down"]
+        assert told == ["100 of 100 new connections got no answer within 10 s; tried again in 30 s"]
+        assert any("100 of 100" in problem for problem in director.status().problems)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    asyncio.run(work())
+    director.close()

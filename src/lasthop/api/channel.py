@@ -1,6 +1,7 @@
 """The way to a director: which one, its socket, and what can go wrong on it in lasthop's errors.
 
-Owns HTTP over the unix socket for `lasthop.api.client`. Standard library only: a command must not wait for more.
+Owns HTTP for `lasthop.api.client`, and the unix socket; TCP is `lasthop.api.far`'s. Standard library only: a command
+must not wait for more.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlencode
 
+from lasthop.api.far import SILENCE_S, Credentials, Far, is_far
 from lasthop.api.location import SOCKET_DIRECTORY, running, socket_path
 from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake, NotRunningError
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 Filters = dict[str, str | float | None]
 
-#: Seconds without a byte from the director: far more than it ever needs.
-SILENCE_S = 30.0
 PORTION = 1 << 16
 FIRST_REFUSAL = 400
 START = "start one with: lasthop run FILE"
@@ -35,13 +35,21 @@ STRANGE = "see that its version is that of this command: lasthop --version"
 class Channel:
     """Speaks to one director. Nothing is opened before the first question.
 
-    `name` is the director's; None means the only one that runs here. Every method raises
-    NotRunningError when no director answers, DirectorError when it refuses or fails.
+    `name` is the director's, or where it listens for TCP (``https://lb1:8443``); None means the only one that runs
+    here. Every method raises NotRunningError when no director answers, DirectorError when it refuses or fails.
     """
 
-    def __init__(self, name: str | None = None, directory: Path = SOCKET_DIRECTORY) -> None:
+    def __init__(
+        self, name: str | None = None, directory: Path = SOCKET_DIRECTORY, credentials: Credentials | None = None
+    ) -> None:
         self._name = name
         self._directory = directory
+        self._credentials = credentials or Credentials()
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the director is reached over TCP: it may be another machine's."""
+        return is_far(self._name)
 
     def copy(self, noun: str, output: BinaryIO, filters: Filters | None = None) -> int | None:
         """Write the director's JSON document of `noun` to `output` as it comes, however long it is.
@@ -85,71 +93,101 @@ class Channel:
         try:
             return json.loads(body)
         except ValueError as problem:
-            raise DirectorError(
-                f"can't understand director '{self.director()}': its answer is not JSON", STRANGE
-            ) from problem
+            raise DirectorError(f"can't understand {self._way().told}: its answer is not JSON", STRANGE) from problem
 
     @contextmanager
     def answer(
-        self, method: str, noun: str, filters: Filters | None = None, body: bytes | None = None
+        self,
+        method: str,
+        noun: str,
+        filters: Filters | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[_Answer]:
         """Ask, and read the answer while the context lasts. Raises what the director answered instead."""
-        director = self.director()
-        connection = _UnixConnection(str(socket_path(director, self._directory)))
+        way = self._way()
+        connection = way.connection()
         try:
-            with _explained(director, self._directory):
-                headers = {} if body is None else {"Content-Type": "application/json"}
-                connection.request(method, _target(noun, filters or {}), body, headers)
+            with _explained(way):
+                sent = (
+                    way.headers() | ({} if body is None else {"Content-Type": "application/json"}) | dict(headers or {})
+                )
+                with suppress(BrokenPipeError, ConnectionResetError):  # refused before it was all sent: see why
+                    connection.request(method, _target(noun, filters or {}), body, sent)
                 response = connection.getresponse()
                 if response.status >= FIRST_REFUSAL:
-                    raise _refusal(director, response)
-            yield _Answer(director, self._directory, response)
+                    raise _refusal(way.told, response)
+            yield _Answer(way, response)
         finally:
             connection.close()
+
+    def _way(self) -> _Near | Far:
+        name = self.director()
+        return Far(name, self._credentials) if is_far(name) else _Near(name, self._directory)
 
 
 class _Answer:
     """A director's answer; only reading it is explained: a pipe that the caller writes to is not the director's."""
 
-    def __init__(self, director: str, directory: Path, response: http.client.HTTPResponse) -> None:
-        self._director = director
-        self._directory = directory
+    def __init__(self, way: _Near | Far, response: http.client.HTTPResponse) -> None:
+        self._way = way
         self._response = response
         total = response.headers.get(TOTAL, "")
         self.total = int(total) if total.isdecimal() else None
 
     def read(self, size: int | None = None) -> bytes:
-        with _explained(self._director, self._directory):
+        with _explained(self._way):
             return self._response.read(size)
 
     def read_line(self) -> bytes:
         """A line as it comes; empty at the end."""
-        with _explained(self._director, self._directory):
+        with _explained(self._way):
             return self._response.readline()
 
 
 @contextmanager
-def _explained(director: str, directory: Path) -> Iterator[None]:
+def _explained(way: _Near | Far) -> Iterator[None]:
     """Turn what a socket can throw into an error with a remedy."""
     try:
         yield
-    except (ConnectionRefusedError, FileNotFoundError) as problem:
-        others = ", ".join(running(directory))
-        raise NotRunningError(
-            f"can't reach director '{director}': it does not run", f"running here: {others}" if others else START
-        ) from problem
-    except PermissionError as problem:
-        raise DirectorError(f"can't reach director '{director}': {problem.strerror}", "run as root") from problem
-    except TimeoutError as problem:
-        raise DirectorError(
-            f"can't get an answer from director '{director}': silent for {SILENCE_S:.0f} s",
-            "it may be busy: try again, then look at its log; packets are forwarded meanwhile",
-        ) from problem
     except (OSError, http.client.HTTPException) as problem:
-        raise DirectorError(
-            f"can't get an answer from director '{director}': {str(problem) or type(problem).__name__}",
+        raise way.error(problem) from problem
+
+
+class _Near:
+    """The way to a director of this machine."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.told = f"director '{name}'"
+        self._directory = directory
+        self._path = socket_path(name, directory)
+
+    def connection(self) -> http.client.HTTPConnection:
+        return _UnixConnection(str(self._path))
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def error(self, problem: Exception) -> LasthopError:
+        if isinstance(problem, ConnectionRefusedError | FileNotFoundError):
+            others = ", ".join(running(self._directory))
+            return NotRunningError(
+                f"can't reach {self.told}: it does not run", f"running here: {others}" if others else START
+            )
+        if isinstance(problem, PermissionError):
+            return DirectorError(
+                f"can't reach {self.told}: {problem.strerror}",
+                "run as root, or as a user in the group of readers (configuration file, [api] readers)",
+            )
+        if isinstance(problem, TimeoutError):
+            return DirectorError(
+                f"can't get an answer from {self.told}: silent for {SILENCE_S:.0f} s",
+                "it may be busy: try again, then look at its log; packets are forwarded meanwhile",
+            )
+        return DirectorError(
+            f"can't get an answer from {self.told}: {str(problem) or type(problem).__name__}",
             "it may just have stopped: try again, then look at its log",
-        ) from problem
+        )
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -164,8 +202,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def _target(noun: str, filters: Mapping[str, str | float | None]) -> str:
+    """Nouns are below /v1; what begins with a slash is a path."""
     query = urlencode({key: value for key, value in filters.items() if value is not None})
-    return f"/v1/{noun}?{query}" if query else f"/v1/{noun}"
+    path = noun if noun.startswith("/") else f"/v1/{noun}"
+    return f"{path}?{query}" if query else path
 
 
 def _refusal(director: str, response: http.client.HTTPResponse) -> LasthopError:
@@ -178,6 +218,4 @@ def _refusal(director: str, response: http.client.HTTPResponse) -> LasthopError:
             return EditError(str(told["problem"]), str(told["remedy"]), str(told["code"]), int(told["index"]))
         return DirectorError(str(told["problem"]), str(told["remedy"]))
     except (ValueError, KeyError, TypeError):
-        return DirectorError(
-            f"can't understand director '{director}': HTTP status {response.status} without a reason", STRANGE
-        )
+        return DirectorError(f"can't understand {director}: HTTP status {response.status} without a reason", STRANGE)

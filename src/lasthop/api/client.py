@@ -10,11 +10,13 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from lasthop.api.channel import Channel, Filters, Report
+from lasthop.api.far import Credentials
+from lasthop.api.location import SOCKET_DIRECTORY, running
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Client", "Filters", "Part", "Report"]
+__all__ = ["SOCKET_DIRECTORY", "Client", "Credentials", "Filters", "Part", "Report", "running"]
 
 
 class Part(NamedTuple):
@@ -24,7 +26,16 @@ class Part(NamedTuple):
     reports: list[Report]
 
 
-class Questions(Channel):
+class Numbers(Channel):
+    """What monitoring asks. Raises as `Channel` says."""
+
+    def metrics(self, accept: str = "") -> str:
+        """What Prometheus would scrape: its text format, or what `accept` asks for."""
+        with self.answer("GET", "/metrics", headers={"Accept": accept or "text/plain"}) as answer:
+            return answer.read().decode()
+
+
+class Questions(Numbers):
     """What can be asked, and changes nothing. Raises as `Channel` says."""
 
     def status(self) -> Report:
@@ -139,7 +150,8 @@ class Client(Questions):
         with self.answer("GET", "dump") as answer:
             return answer.read().decode()
 
-    def detach(self) -> None:
-        """Take the data plane out of the kernel; all connections are forgotten."""
-        with self.answer("POST", "detach"):
-            pass
+    def detach(self, *, closed: bool | None = None) -> bool:
+        """Take the data plane out of the kernel; all connections are forgotten. Returns whether the legs are closed."""
+        asked: dict[str, str | float | None] = {} if closed is None else {"closed": str(closed).lower()}
+        with self.answer("POST", "detach", asked) as answer:
+            return bool(json.loads(answer.read())["closed"])

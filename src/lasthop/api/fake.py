@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from lasthop.api.server import serve
+from lasthop.api.serving import serve
 from lasthop.errors import DirectorError
 from lasthop.model.capture import CapturedPortion
 from lasthop.model.change import ChangeReport
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from lasthop.api.operations import Operations
     from lasthop.errors import LasthopError
+    from lasthop.model.access import Access
     from lasthop.model.connection import ConnectionReport
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.counter import CounterReport
@@ -203,16 +204,18 @@ class FakeOperations(FakeCourseOperations):
         """As given."""
         return self._given(self.dumped)
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool | None = None) -> bool:
         """Remember it in `detached`."""
         self._given(None)
         self.detached = True
+        return bool(closed)
 
 
 class ServedDirector:
     """`operations` served on `socket_path` by a loop in a thread of its own, for as long as ``with`` lasts."""
 
-    def __init__(self, operations: Operations, socket_path: Path) -> None:
+    def __init__(self, operations: Operations, socket_path: Path, access: Access | None = None) -> None:
+        self._access = access
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=socket_path.stem, daemon=True)
         self._server = serve(operations, socket_path)
@@ -222,6 +225,8 @@ class ServedDirector:
         self._thread.start()
         try:
             asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(PATIENCE_S)
+            if self._access is not None:
+                self.adapt(self._access)
         except BaseException:
             self._end_loop()
             raise
@@ -234,6 +239,11 @@ class ServedDirector:
             asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(PATIENCE_S)
         finally:
             self._end_loop()
+
+    def adapt(self, access: Access) -> list[str]:
+        """Be open as `access` says; what of it did not work."""
+        found = asyncio.run_coroutine_threadsafe(self._server.adapt(access), self._loop).result(PATIENCE_S)
+        return [str(problem) for problem in found.values() if problem]
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -124,5 +124,8 @@ class Operations(PacketOperations, CourseOperations, Protocol):
     def dump(self) -> str:
         """The running configuration, edits included, as the text of a configuration file."""
 
-    def detach(self) -> None:
-        """Take the data plane out of the kernel; all connections are forgotten."""
+    def detach(self, *, closed: bool | None = None) -> bool:
+        """Take the data plane out of the kernel; all connections are forgotten.
+
+        `closed`: nothing is forwarded through its legs any more; None: as configured. Returns whether it is so.
+        """

@@ -1,18 +1,16 @@
-"""The API's server: HTTP over a unix socket, inside the director's own asyncio loop.
+"""The API's server: what is asked by HTTP, and how it is answered.
 
-Owns the paths under /v1 and the server's life. FastAPI and uvicorn are imported here only, and
-nothing here decides anything: every answer comes from an `Operations`.
+Owns the paths under /v1; where they are answered is `lasthop.api.serving`'s. Nothing here decides anything: every
+answer comes from an `Operations`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
@@ -20,9 +18,10 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from lasthop import __version__
+from lasthop.api.described import describe_access
 from lasthop.api.edits import RefusedEdit, add_edits
 from lasthop.api.inspection import add_inspection
-from lasthop.api.listener import Listener
+from lasthop.api.metrics import Surroundings, add_metrics
 from lasthop.api.selection import conditions, selected, shown
 from lasthop.errors import ConfigurationError, DirectorError, EditError, LasthopError, Mistake
 from lasthop.model.change import ChangeReport
@@ -40,11 +39,7 @@ from lasthop.model.template import TemplateReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Iterable, Iterator
-    from pathlib import Path
-    from types import TracebackType
-    from typing import Self
+    from collections.abc import AsyncIterator, Iterable
 
     from lasthop.api.operations import Operations
 
@@ -55,8 +50,6 @@ _AGES_S = 1e9
 ROWS_AT_ONCE = 1024
 #: Header of a list: how many there are, where the list may be a part.
 TOTAL = "Lasthop-Total"
-#: Seconds that answers under way may still take when the director stops.
-GRACE_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,95 +79,21 @@ class GivenFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """The data plane is out of the kernel."""
+
+    closed: bool
+    """Nothing is forwarded through its legs any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionCount:
     """How many connections a selection holds."""
 
     connections: int
 
 
-class ApiServer:
-    """A director's API on its socket; `async with` starts and stops it."""
-
-    def __init__(self, operations: Operations, socket_path: Path) -> None:
-        self._path = socket_path
-        self._application = application(operations)
-        self._listener: Listener | None = None
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Claim the socket and answer on it from when this returns.
-
-        Raises DirectorError when a live director listens there or the socket cannot be made.
-        """
-        self._listener = Listener(self._path)
-        self._server = _Server(
-            uvicorn.Config(
-                self._application,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-        )
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener.socket]), name="api")
-        listening = asyncio.create_task(self._server.listening.wait())
-        await asyncio.wait({self._task, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not self._server.listening.is_set():
-            listening.cancel()
-            await self.stop()
-
-    async def stop(self) -> None:
-        """Finish the answers under way, then remove the socket. Does nothing if not started."""
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            try:
-                await self._task
-            finally:
-                self._server = self._task = None
-                if self._listener is not None:
-                    self._listener.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-
-def serve(operations: Operations, socket_path: Path) -> ApiServer:
-    """The API of `operations` on `socket_path`, not yet started.
-
-    Use ``async with``, or `ApiServer.start` and `ApiServer.stop`. It runs in the calling loop,
-    installs no signal handlers and writes no access log.
-    """
-    return ApiServer(operations, socket_path)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, without its signal handlers: signals are the daemon's."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = asyncio.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
-def application(operations: Operations) -> FastAPI:
+def application(operations: Operations, around: Surroundings | None = None) -> FastAPI:
     """The FastAPI application that answers from `operations`; its document is at /v1/openapi.json."""
     problems: dict[int | str, dict[str, Any]] = {
         409: {"model": Problem, "description": "Refused"},
@@ -195,7 +114,9 @@ def application(operations: Operations) -> FastAPI:
     _add_verbs(app, operations)
     add_edits(app, operations)
     add_inspection(app, operations)
+    add_metrics(app, operations, around or Surroundings())
     _add_problems(app)
+    describe_access(app)
     return app
 
 
@@ -276,10 +197,13 @@ def _add_connections(app: FastAPI, operations: Operations) -> None:
         return Response(to_json(ConnectionCount(selected(operations, query).total)) + b"\n", media_type=JSON)
 
 
+_Closed = Annotated[bool | None, Query(description="Nothing is forwarded any more; left out: as configured")]
+
+
 def _add_verbs(app: FastAPI, operations: Operations) -> None:
-    @app.post("/v1/detach", status_code=204, summary="Take the data plane out of the kernel")
-    async def detach() -> None:
-        operations.detach()
+    @app.post("/v1/detach", response_model=Detached, summary="Take the data plane out of the kernel")
+    async def detach(closed: _Closed = None) -> Response:
+        return Response(to_json(Detached(operations.detach(closed=closed))) + b"\n", media_type=JSON)
 
     @app.post("/v1/zero", status_code=204, summary="Set statistics to zero")
     async def zero(service: _Label = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from lasthop import __version__
+from lasthop.cli.completion import legs
 from lasthop.cli.frame_line import line_of
 from lasthop.cli.pcapng import PcapngWriter
 from lasthop.cli.text import count as counted
@@ -25,8 +26,8 @@ STANDARD_OUTPUT = "-"
 
 
 @click.command("capture")
-@click.argument("leg")
-@click.option("--write", "file", metavar="FILE", help="Write pcapng to FILE; - is standard output.")
+@click.argument("leg", shell_complete=legs)
+@click.option("--write", "file", type=click.Path(), metavar="FILE", help="Write pcapng to FILE; - is standard output.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many frames.")
 @click.option("--direction", type=click.Choice(["in", "out", "both"]), default="both", show_default=True)
 @click.pass_obj

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lasthop.cli.completion import real_servers, services
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import FAINT, GOOD, Cell, Column, Styled, print_table
 from lasthop.cli.text import duration, present, seconds
@@ -45,8 +46,13 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str | None
 
 
 @click.command("connections")
-@click.option("--service", metavar="SERVICE", help='Only of this service: "FWM 1", or its mark alone.')
-@click.option("--server", metavar="NAME", help="Only of this real server.")
+@click.option(
+    "--service",
+    metavar="SERVICE",
+    shell_complete=services,
+    help='Only of this service: "FWM 1", or its mark alone.',
+)
+@click.option("--server", metavar="NAME", shell_complete=real_servers, help="Only of this real server.")
 @click.option("--state", metavar="STATE", help="Only in this state, for example ESTABLISHED.")
 @click.option("--client", "prefix", metavar="PREFIX", help="Only opened from this address or prefix.")
 @click.option("--older-than", callback=_seconds, metavar="DURATION", help="Only opened so long ago: 90s, 10m, 2h, 1d.")

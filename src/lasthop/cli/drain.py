@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lasthop.cli.completion import real_servers
 from lasthop.cli.edits import make
 from lasthop.cli.noun import json_option, print_json
 from lasthop.cli.table import NOTABLE, Cell, Column, Styled, print_table
@@ -43,7 +44,7 @@ def _deadline(_context: click.Context, _option: click.Parameter, text: str | Non
 
 
 @click.command("drain")
-@click.argument("server")
+@click.argument("server", shell_complete=real_servers)
 @click.option("--deadline", callback=_deadline, metavar="DURATION", help="Disable it after 90s, 10m, 2h or 1d.")
 @click.option("--no-wait", is_flag=True, help="Do not watch; see `lasthop drains`.")
 @service_option

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lasthop.cli.completion import legs
 from lasthop.cli.frame_file import frame_of
 from lasthop.cli.packet_words import question_of
 from lasthop.cli.table import BAD, FAINT, GOOD, HEADER_STYLE, NOTABLE, Column, Line, Styled, layout, print_lines
@@ -43,7 +44,12 @@ _CANDIDATES = (
 @click.command("explain")
 @click.argument("words", nargs=-1, metavar="[PACKET]")
 @click.option("--pcap", type=click.Path(path_type=Path), metavar="FILE", help="A frame of this pcap or pcapng file.")
-@click.option("--leg", metavar="LEG", help="The leg by which that frame came in; default: whose MAC address it is for.")
+@click.option(
+    "--leg",
+    metavar="LEG",
+    shell_complete=legs,
+    help="The leg by which that frame came in; default: whose MAC address it is for.",
+)
 @click.option("--frame", type=click.IntRange(min=1), metavar="N", help="Which frame of the file.  [default: 1]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj

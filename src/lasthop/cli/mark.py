@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lasthop.cli.completion import legs, real_servers
 from lasthop.cli.edits import make
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ MAX_MARK = 2**32 - 1
 
 _OPTIONS = (
     click.option("--mark", type=click.IntRange(1, MAX_MARK), required=True, help="The service's mark."),
-    click.option("--leg", metavar="LEG", help="Packets that arrive on this leg."),
-    click.option("--source-real-server", metavar="NAME", help='Frames from this real server; "*": from any.'),
+    click.option("--leg", metavar="LEG", shell_complete=legs, help="Packets that arrive on this leg."),
+    click.option(
+        "--source-real-server",
+        metavar="NAME",
+        shell_complete=real_servers,
+        help='Frames from this real server; "*": from any.',
+    ),
     click.option("--family", type=click.Choice(["ipv4", "ipv6"]), help="Packets of this family."),
     click.option(
         "--protocol", metavar="PROTOCOL", help="tcp, udp, sctp, icmp, icmpv6, gre, esp, ah, ipip; or a number."

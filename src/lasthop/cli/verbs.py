@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lasthop.cli.completion import real_servers, services
 from lasthop.cli.edits import make
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ MAX_WEIGHT = 65_535
 def service_option(command: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the option --service."""
     option = click.option(
-        "--service", metavar="SERVICE", callback=_label, help='In this service alone: "FWM 1", or its mark.'
+        "--service",
+        metavar="SERVICE",
+        callback=_label,
+        shell_complete=services,
+        help='In this service alone: "FWM 1", or its mark.',
     )
     return option(command)
 
@@ -35,7 +40,7 @@ def where(service: str | None) -> str:
 
 
 @click.command("weight")
-@click.argument("server")
+@click.argument("server", shell_complete=real_servers)
 @click.argument("weight", type=click.IntRange(0, MAX_WEIGHT))
 @service_option
 @click.pass_obj
@@ -49,7 +54,7 @@ def weight(client: Client, *, server: str, weight: int, service: str | None) -> 
 
 
 @click.command("enable")
-@click.argument("server")
+@click.argument("server", shell_complete=real_servers)
 @service_option
 @click.pass_obj
 def enable(client: Client, *, server: str, service: str | None) -> None:
@@ -62,7 +67,7 @@ def enable(client: Client, *, server: str, service: str | None) -> None:
 
 
 @click.command("disable")
-@click.argument("server")
+@click.argument("server", shell_complete=real_servers)
 @service_option
 @click.pass_obj
 def disable(client: Client, *, server: str, service: str | None) -> None:

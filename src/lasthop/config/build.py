@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
+from lasthop.model.access import Access
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import PROFILES, Director, Settings, State, Timeouts
-from lasthop.model.health import DEFAULT_PORTS, HealthCheck
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck, Passive
 from lasthop.model.leg import Leg
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import MarkRule, Match, PassRule
@@ -20,12 +21,23 @@ from lasthop.model.vlan import Vlan, default_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lasthop.config.schema import Document, HealthSection, LegSection, MatchSection, ServiceSection, TimeoutsSection
+    from lasthop.config.schema import (
+        ApiSection,
+        Document,
+        HealthSection,
+        LegSection,
+        MatchSection,
+        ServiceSection,
+        TimeoutsSection,
+    )
 
 Kind = TypeVar("Kind")
 
 #: The last of TCP's states: those that come after have a time-out named like themselves.
 LAST_OF_TCP = State.SYNACK
+
+
+_PASSIVE = tuple(field.name for field in fields(Passive))
 
 
 def build_configuration(document: Document, connections: int) -> Configuration:
@@ -37,12 +49,19 @@ def build_configuration(document: Document, connections: int) -> Configuration:
             timeouts=_timeouts(document.timeouts),
             settings=Settings(**document.lvs.model_dump()),
             probe_port=document.director.probe_port,
+            on_detach=document.director.on_detach,
         ),
         legs=tuple(_leg(leg) for leg in document.leg),
         services=tuple(_service(service) for service in document.service),
         mark_rules=tuple(MarkRule(rule.mark, build_match(match)) for rule in document.mark for match in rule.match),
         pass_rules=tuple(PassRule(tuple(build_match(match) for match in rule.match)) for rule in document.pass_),
+        access=_access(document.api),
     )
+
+
+def _access(section: ApiSection) -> Access:
+    given = {field.name: getattr(section, field.name) for field in fields(Access)}
+    return Access(**given | {"listen": _each_once(section.listen)})
 
 
 def timeout_key(state: State) -> str:
@@ -106,6 +125,8 @@ def _service(section: ServiceSection) -> Service:
 def _health(section: HealthSection) -> HealthCheck:
     given = {field.name: getattr(section, field.name) for field in fields(HealthCheck)}
     given["port"] = section.port or DEFAULT_PORTS.get(section.check, 0)
+    passive = section.passive
+    given["passive"] = Passive(**{name: getattr(passive, name) for name in _PASSIVE}) if passive else None
     given["status"], given["command"] = _each_once(section.status), tuple(section.command)
     return HealthCheck(**given)
 

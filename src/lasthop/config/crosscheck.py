@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lasthop.config.crosscheck_api import api_findings
 from lasthop.config.crosscheck_backup import backup_findings
 from lasthop.config.crosscheck_health import health_findings
 from lasthop.config.crosscheck_leg import leg_findings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def cross_check(document: Table) -> Iterator[Finding]:
     """Yield what contradicts itself in `document`, in no particular order."""
     return chain(
+        api_findings(document),
         leg_findings(document),
         _leg_references(document),
         match_findings(document),

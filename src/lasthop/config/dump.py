@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
 from lasthop.config.build import timeout_key
-from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, Settings
-from lasthop.model.health import DEFAULT_PORTS, HealthCheck
+from lasthop.model.access import Access
+from lasthop.model.director import DEFAULT_PROBE_PORT, PROFILES, OnDetach, Settings
+from lasthop.model.health import DEFAULT_PORTS, HealthCheck, Passive
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, Persistence, Related, WhenEmpty
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lasthop.model.service import Service
     from lasthop.model.vlan import Vlan
 
+Kind = TypeVar("Kind", Access, HealthCheck, Settings)
+
 _IPV4_BITS = 32
 _IPV6_BITS = 128
 
@@ -42,6 +45,7 @@ def dump(configuration: Configuration) -> str:
     return tomli_w.dumps(
         _with(
             {"director": _director(director), "table": {"connections": director.connections}},
+            api=_access(configuration.access),
             lvs=_settings(director.settings),
             timeouts=_timeouts(director.timeouts),
             leg=[_leg(leg) for leg in configuration.legs],
@@ -64,16 +68,26 @@ def _with(required: dict[str, Any], **optional: object) -> dict[str, Any]:
 
 def _director(director: Director) -> dict[str, Any]:
     port = director.probe_port
-    return _with({"name": director.name}, probe_port=None if port == DEFAULT_PROBE_PORT else port)
+    return _with(
+        {"name": director.name},
+        probe_port=None if port == DEFAULT_PROBE_PORT else port,
+        on_detach=None if director.on_detach is OnDetach.OPEN else director.on_detach.value,
+    )
+
+
+def _access(access: Access) -> dict[str, Any]:
+    changed = _changed(access, Access())
+    return changed | ({"listen": _one_or_more(map(str, access.listen))} if access.listen else {})
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
-    default = Settings()
-    return {
-        field.name: getattr(settings, field.name)
-        for field in fields(settings)
-        if getattr(settings, field.name) != getattr(default, field.name)
-    }
+    return _changed(settings, Settings())
+
+
+def _changed(given: Kind, default: Kind) -> dict[str, Any]:
+    """Return the fields of a dataclass that are not as in `default`."""
+    values = {field.name: (getattr(given, field.name), getattr(default, field.name)) for field in fields(given)}
+    return {name: value for name, (value, usual) in values.items() if value != usual}
 
 
 def _timeouts(timeouts: Timeouts) -> dict[str, Any]:
@@ -169,11 +183,7 @@ def _service(service: Service) -> dict[str, Any]:
 
 def _health(health: HealthCheck) -> dict[str, Any]:
     default = HealthCheck(health.check, port=DEFAULT_PORTS.get(health.check, 0))
-    changed = {
-        field.name: getattr(health, field.name)
-        for field in fields(health)
-        if getattr(health, field.name) != getattr(default, field.name)
-    }
+    changed = _changed(health, default)
     return {"check": health.check.value} | {key: _health_value(key, value) for key, value in changed.items()}
 
 
@@ -182,6 +192,8 @@ def _health_value(key: str, value: Any) -> object:  # noqa: ANN401 -- a field of
         return _one_or_more([first if first == last else f"{first}-{last}" for first, last in value])
     if key == "command":
         return list(value)
+    if isinstance(value, Passive):
+        return {each.name: said for each in fields(value) if (said := getattr(value, each.name)) != each.default}
     return str(value) if key == "target" else value
 
 

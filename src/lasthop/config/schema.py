@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
-from lasthop.config import health_values, values
-from lasthop.model.director import DEFAULT_PROBE_PORT
+from lasthop.config import access_values, health_values, values
+from lasthop.model.access import DEFAULT_METRICS_HOPS, Endpoint
+from lasthop.model.director import DEFAULT_PROBE_PORT, OnDetach
 from lasthop.model.health import Check
 from lasthop.model.leg import Mode, ReplyTo
 from lasthop.model.real_server import Admin
@@ -44,7 +45,11 @@ HostName = Annotated[str, PlainValidator(health_values.host_name)]
 DomainName = Annotated[str, PlainValidator(health_values.domain_name)]
 Statuses = Annotated[tuple[int, int], PlainValidator(health_values.statuses)]
 Pattern = Annotated[str, PlainValidator(health_values.pattern)]
+ListenEndpoint = Annotated[Endpoint, PlainValidator(access_values.endpoint)]
+AbsolutePath = Annotated[str, PlainValidator(access_values.absolute_path)]
+Group = Annotated[str, PlainValidator(access_values.group)]
 
+OnDetachName = Annotated[OnDetach, Field(strict=False)]
 AdminName = Annotated[Admin, Field(strict=False)]
 OnDeathName = Annotated[OnDeath, Field(strict=False)]
 RelatedName = Annotated[Related, Field(strict=False)]
@@ -82,6 +87,21 @@ class DirectorSection(Section):
 
     name: Name = _key('name = "lb1"')
     probe_port: int = _key("probe_port = 49784", default=DEFAULT_PROBE_PORT, ge=1, le=65535)
+    on_detach: OnDetachName = _key('on_detach = "open"', default=OnDetach.OPEN)
+
+
+class ApiSection(Section):
+    """``[api]``."""
+
+    listen: OneOrMore[ListenEndpoint] | None = _key('listen = "192.0.2.10:8443"', default=None)
+    certificate: AbsolutePath = _key('certificate = "/etc/lasthop/api.crt"', default="")
+    key: AbsolutePath = _key('key = "/etc/lasthop/api.key"', default="")
+    client_ca: AbsolutePath = _key('client_ca = "/etc/lasthop/clients.crt"', default="")
+    tokens: AbsolutePath = _key('tokens = "/etc/lasthop/tokens"', default="")
+    readers: Group | None = _key('readers = "adm"', default=None)
+    writers: Group | None = _key('writers = "netops"', default=None)
+    metrics_open: bool = _key("metrics_open = true", default=False)
+    metrics_hops: int = _key("metrics_hops = 64", default=DEFAULT_METRICS_HOPS, ge=0, le=10_000)
 
 
 class TableSection(Section):
@@ -187,6 +207,16 @@ class RealServerSection(Section):
     drain_until: Moment | None = _key("drain_until = 2030-01-31T12:00:00Z", default=None)
 
 
+class PassiveSection(Section):
+    """``passive`` of a health check."""
+
+    unanswered: float = _key("unanswered = 0.9", default=0.9, gt=0, le=1, allow_inf_nan=False)
+    connections: int = _key("connections = 20", default=20, ge=1, le=1_000_000)
+    asymmetric: int = _key("asymmetric = 10", default=0, ge=0, le=64)
+    window: float = _key("window = 10", default=10.0, ge=2, le=60, allow_inf_nan=False)
+    retry: float = _key("retry = 30", default=30.0, ge=1, le=3600, allow_inf_nan=False)
+
+
 class HealthSection(Section):
     """``[service.health]``."""
 
@@ -208,6 +238,7 @@ class HealthSection(Section):
     send: str = _key('send = "are you there?"', default="", max_length=1400)
     expect: Pattern = _key('expect = "yes"', default="")
     command: list[str] = _key('command = ["/usr/local/bin/check-firewall"]', default=[])
+    passive: PassiveSection | None = _key("passive = { unanswered = 0.9 }", default=None)
     weight_by_status: bool = _key("weight_by_status = true", default=False)
 
 
@@ -256,6 +287,7 @@ class Document(Section):
     """The whole file."""
 
     director: DirectorSection = _key('[director] with name = "lb1"')
+    api: ApiSection = _key('[api] with readers = "adm"', default=ApiSection())
     table: TableSection = _key("[table] with connections = 1_000_000", default=TableSection())
     lvs: LvsSection = _key("[lvs] with conn_reuse_mode = 1", default=LvsSection())
     timeouts: TimeoutsSection = _key('[timeouts] with profile = "lvs"', default=TimeoutsSection())
@@ -275,6 +307,7 @@ class Document(Section):
 SECTIONS: dict[tuple[str, ...], type[Section]] = {
     (): Document,
     ("director",): DirectorSection,
+    ("api",): ApiSection,
     ("table",): TableSection,
     ("timeouts",): TimeoutsSection,
     ("lvs",): LvsSection,

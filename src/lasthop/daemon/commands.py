@@ -5,31 +5,42 @@ Owns their options and what they print. The nouns are in `lasthop.cli`.
 
 from __future__ import annotations
 
+import faulthandler
 import json
-import logging
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lasthop.api.client import Client
 from lasthop.config import load, read
+from lasthop.daemon import logs
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from lasthop.api.client import Client
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 
 
 @click.command()
 @_FILE
-def run(file: Path) -> None:
+@click.option(
+    "--log-format",
+    "form",
+    type=click.Choice([each.value for each in logs.Form]),
+    help="How to log; default: journald if stderr is systemd's journal, else text.",
+)
+def run(file: Path, form: str | None) -> None:
     """Run the director of FILE in the foreground.
 
     SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
     SIGHUP applies FILE again, as `lasthop apply FILE` does.
     """
     text = read(file)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up(logs.Form(form) if form else None)
+    faulthandler.enable()  # systemd's watchdog ends a process that hangs by SIGABRT: the log then has where
     from lasthop.daemon.process import run as run_process
 
     run_process(text, str(file.resolve()), default_connections())
@@ -94,14 +105,21 @@ def doctor(context: click.Context, file: Path | None, *, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--open/--closed", "opened", default=None, help="Forward by the kernel's routes, or nothing.")
 @click.pass_obj
-def detach(client: Client) -> None:
+def detach(client: Client, *, opened: bool | None) -> None:
     """Take the data plane out of the kernel; its connections are forgotten.
 
-    A running director ends. Traffic then follows the kernel's routes.
+    A running director ends. With on_detach = "open", or --open, traffic then follows the kernel's routes; with
+    on_detach = "closed", or --closed, nothing is forwarded through its legs until the director runs again or
+    `lasthop detach --open` opens them.
     """
     from lasthop.daemon.wiring import detach_pins, pinned_directors
 
+    closed = None if opened is None else not opened
+    if client.is_far:
+        click.echo(_detached(client.director(), closed=client.detach(closed=closed)))
+        return
     try:
         name = client.director()
     except NotRunningError:
@@ -110,9 +128,14 @@ def detach(client: Client) -> None:
             raise
         name = pinned[0]
     try:
-        Client(name).detach()
-        click.echo(f"director {name} detached")
+        click.echo(_detached(f"director {name}", closed=client.detach(closed=closed)))
     except NotRunningError:
-        if not detach_pins(name):
+        left = detach_pins(name, closed=closed)
+        if left is None:
             raise
-        click.echo(f"director {name} detached (it was not running)")
+        click.echo(f"{_detached(f'director {name}', closed=left)} (it was not running)")
+
+
+def _detached(told: str, *, closed: bool) -> str:
+    closing = ": nothing is forwarded through its legs; to open them: lasthop detach --open"
+    return f"{told} detached{closing * closed}"

@@ -16,9 +16,11 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from lasthop.api.location import socket_path
-from lasthop.api.server import serve
+from lasthop.api.serving import serve
 from lasthop.config import parse, read
-from lasthop.daemon import wiring
+from lasthop.daemon import logs, wiring
+from lasthop.daemon.notify import Notifier
+from lasthop.daemon.service import Service
 from lasthop.director.health import HealthWatch
 from lasthop.director.watch import NetworkWatch
 from lasthop.errors import DirectorError, LasthopError
@@ -27,6 +29,8 @@ from lasthop.health.path import Paths
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lasthop.api.serving import ApiServer
+    from lasthop.daemon.service import Pulse
     from lasthop.director.director import Director
 
 _log = logging.getLogger(__name__)
@@ -43,13 +47,15 @@ def run(text: str, file: str, default_connections: int) -> None:
     Edits that were made to the same text before are made again. `default_connections` is the size of the table where a
     file does not say. Raises ConfigurationError for a file with mistakes, LasthopError if it cannot start.
     """
+    notifier = Notifier.taken_from(os.environ)
     given = parse(text, file, default_connections)
     name = given.director.name
+    logs.name_director(name)
     with _only_one(name), closing(NetworkWatch(wiring.network)) as watch:
         journal = wiring.journal(name)
         configuration = journal.restore(given, text, file)
         with closing(wiring.start(configuration, file, watch.observe(), default_connections, journal)) as director:
-            asyncio.run(_serve(director, watch, name, file))
+            asyncio.run(_serve(director, watch, name, file, notifier))
 
 
 @contextmanager
@@ -75,28 +81,34 @@ def _only_one(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) -> None:
+async def _serve(director: Director, watch: NetworkWatch, name: str, file: str, notifier: Notifier) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file)
     director.on_detached = stop.set
+    service = Service(notifier, director.servers, lambda: len(director.configuration.services))
     health = HealthWatch(wiring.probes(), Paths(), wiring.health_file(name))
-    async with serve(director, socket_path(name)):
+    async with serve(director, socket_path(name)) as api:
+        loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file, api, service)
+        director.on_applied.append(api.look)
         _log.info("director %s is running", name)
         tasks = [
             asyncio.create_task(work)
             for work in (
+                api.keep(lambda: director.configuration.access, director.noted),
                 watch.follow(director),
                 health.follow(director),
-                _sweep_forever(director),
+                _sweep_forever(director, service.pulse),
                 _resize_forever(director),
                 _drain_forever(director),
+                service.keep(),
             )
         ]
+        service.ready()
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        service.stopping()
         director.end_captures()
         for task in (*tasks, stopping):
             task.cancel()
@@ -105,17 +117,21 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str) 
     _log.info("director %s stopped; %s", name, "detached" if director.detached else "the data plane goes on forwarding")
 
 
-async def _sweep_forever(director: Director) -> None:
+async def _sweep_forever(director: Director, pulse: Pulse) -> None:
+    """A sweep that fails does not beat: where all fail, the watchdog has this process started anew."""
     pause = _SWEEP_S
     while True:
         await asyncio.sleep(pause)
-        began = time.monotonic()
+        began, swept = time.monotonic(), False
         try:
-            while not director.sweep():  # noqa: ASYNC110 -- it is the sweep that goes on, in pieces
+            while not (swept := director.sweep()):
+                pulse.beat()
                 await asyncio.sleep(0)
         except LasthopError:
             _log.exception("sweep failed")
         pause = max(_SWEEP_S, (time.monotonic() - began) / _SWEEP_SHARE)
+        if swept:
+            pulse.beat(pause)
 
 
 async def _drain_forever(director: Director) -> None:
@@ -132,9 +148,11 @@ async def _resize_forever(director: Director) -> None:
         await asyncio.sleep(time.monotonic() - began if going else _SWEEP_S)
 
 
-def _apply_again(director: Director, file: str) -> None:
+def _apply_again(director: Director, file: str, api: ApiServer, service: Service) -> None:
+    api.look()
     try:
-        report = director.apply(read(file), file)
+        with service.reloading():
+            report = director.apply(read(file), file)
     except LasthopError as error:
         _log.error("SIGHUP: nothing changed: %s", error)
     else:

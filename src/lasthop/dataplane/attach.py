@@ -51,7 +51,7 @@ class Attacher:
         others = self._pins.programs_of_others()
         for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
             name, map_ids = _describe(program_id)
-            if program_id in others or (name.startswith("lh_") and self._live_map_id() not in map_ids):
+            if program_id in others or (name.startswith("lh_") and not self._own_map_ids() & map_ids):
                 raise DataPlaneError(
                     f"can't attach to leg {leg!r} ({interface}): another director is attached to it",
                     "stop it and run `lasthop --director NAME detach`, or leave it the interface",
@@ -156,18 +156,7 @@ class Attacher:
         return int(totals["sent"]), int(totals["lost"])
 
     def _renew(self, pin: Path, ifindex: int, program: int) -> bool:
-        """Put `program` under a pinned link that still is on the interface. False: a link must be made."""
-        fd = self._pins.get(pin)
-        if fd is None:
-            return False
-        try:
-            if _link_ifindex(fd) != ifindex:
-                pin.unlink()
-                return False
-            check(library().bpf_link_update(fd, program, ffi.NULL), f"swap the program under {pin}")
-        finally:
-            os.close(fd)
-        return True
+        return swap_link(self._pins, pin, ifindex, program)
 
     def _create(self, pin: Path, program: int, ifindex: int, kind: int, flags: int, operation: str) -> None:
         opts = ffi.new("struct bpf_link_create_opts *")
@@ -179,8 +168,31 @@ class Attacher:
             os.close(fd)
 
     def _live_map_id(self) -> int:
-
         return int(map_info(self._loaded.maps["live"].fd).id)
+
+    def _own_map_ids(self) -> set[int]:
+        """Of the maps by which our programs are known; one closes legs that this director closed (bpf/closed.bpf.c)."""
+        ids = {self._live_map_id()}
+        closed = self._pins.get(self._pins.maps / "closed")
+        if closed is not None:
+            ids.add(int(map_info(closed).id))
+            os.close(closed)
+        return ids
+
+
+def swap_link(pins: Pins, pin: Path, ifindex: int, program: int) -> bool:
+    """Put `program` under a pinned link that still is on the interface. False: a link must be made."""
+    fd = pins.get(pin)
+    if fd is None:
+        return False
+    try:
+        if _link_ifindex(fd) != ifindex:
+            pin.unlink()
+            return False
+        check(library().bpf_link_update(fd, program, ffi.NULL), f"swap the program under {pin}")
+    finally:
+        os.close(fd)
+    return True
 
 
 def _xdp_refusal(error: DataPlaneError, interface: str) -> tuple[str, str]:

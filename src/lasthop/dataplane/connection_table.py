@@ -111,6 +111,24 @@ class ConnectionTable:
             np.concatenate([main.measures, other.measures]),
         )
 
+    def openings(self, protocol: int, since_ns: int, until_ns: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(opened, of those unanswered) by server id: live connections of a protocol that were opened in that time."""
+        replied = np.uint64(abi.enum("connection_flag")["CONNECTION_REPLIED"] << 8)
+        opened = np.zeros(abi.limit("MAX_SERVERS") + 1, np.intp)
+        unanswered = opened.copy()
+        for columns in self._columns:
+            for start in range(0, len(columns), _BLOCK):
+                block = columns[start : start + _BLOCK]
+                word = block["word"].copy()
+                chosen = np.flatnonzero(word & self._live != 0)
+                created = block["created_ns"][chosen]
+                chosen = chosen[(created > since_ns) & (created <= until_ns)]
+                chosen = chosen[block["protocol"][chosen] == protocol]
+                silent = chosen[word[chosen] & replied == 0]
+                opened += np.bincount(block["server"][chosen], minlength=len(opened))
+                unanswered += np.bincount(block["server"][silent], minlength=len(opened))
+        return opened, unanswered
+
     def rows(self, found: Found) -> Iterator[NDArray[Any]]:
         """Copies of the entries found, in their order, a portion at a time; what is over by then is left out."""
         for start in range(0, len(found), _PORTION):
@@ -207,6 +225,7 @@ def _columns(dtype: np.dtype[Any]) -> np.dtype[Any]:
         "key": ((np.uint64, dtype["key"].itemsize // 8), offsets["key"]),
         "low": ((np.uint64, 2), offsets["key"] + ends["low"]),
         "high": ((np.uint64, 2), offsets["key"] + ends["high"]),
+        "protocol": (np.uint8, offsets["key"] + ends["ip_proto"]),
         "word": (np.uint64, offsets["word"]),
         "service": (np.uint16, offsets["service"]),
         "server": (np.uint16, offsets["server"]),

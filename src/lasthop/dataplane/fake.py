@@ -182,7 +182,7 @@ class FakeDataPlane:
             for name, reason in REASONS.items()
         ]
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool = False) -> None:  # noqa: ARG002 -- it has no legs that packets could cross
         """See DataPlane.detach."""
         self.pinned = Pinned(maximum=self.pinned.maximum)
         self.close()

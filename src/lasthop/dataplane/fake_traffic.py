@@ -27,6 +27,12 @@ class FakeTraffic:
         self._connections = connections
         self._zero: dict[object, Statistics] = {}
         self.template_reports: list[TemplateReport] = []
+        self.opened: dict[tuple[str, str], tuple[int, int]] = {}
+        """What `openings` answers."""
+
+    def openings(self, window_s: float, patience_s: float) -> dict[tuple[str, str], tuple[int, int]]:  # noqa: ARG002 -- no time goes by here
+        """See Traffic.openings."""
+        return dict(self.opened)
 
     def servers(self) -> dict[tuple[str, str], Measured]:
         """See Traffic.servers."""

@@ -91,6 +91,12 @@ class Traffic(Protocol):
     def templates(self) -> list[TemplateReport]:
         """All persistence templates that have not expired."""
 
+    def openings(self, window_s: float, patience_s: float) -> dict[tuple[str, str], tuple[int, int]]:
+        """(service label, real server) -> TCP connections it was given, and how many of them got no answer.
+
+        Of the last `window_s` before `patience_s` ago, as far as they live.
+        """
+
 
 class Inspection(Protocol):
     """What a look at the data plane shows, packet by packet. Every method may raise DataPlaneError."""
@@ -216,8 +222,11 @@ class DataPlane(Observed, Protocol):
     def counters(self) -> list[CounterReport]:
         """All counted reasons, in the order of the enum."""
 
-    def detach(self) -> None:
-        """Take programs, links and maps out of the kernel. All connections are forgotten."""
+    def detach(self, *, closed: bool = False) -> None:
+        """Take programs, links and maps out of the kernel. All connections are forgotten.
+
+        `closed`: a program stays on the legs that lets nothing be forwarded.
+        """
 
     def close(self) -> None:
         """Let go of the data plane; it goes on forwarding."""

@@ -18,6 +18,7 @@ import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.closing import close_legs, forget_closed
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.connection_table import Conditions, ConnectionTable
 from lasthop.dataplane.hop_table import HopTable
@@ -96,7 +97,7 @@ class KernelDataPlane:
         self._legs = LegTable(maps, self._attacher, self._publisher)
         self._neighbours = NeighbourTable(maps, self._publisher)
         self._resize = Resize(self._pins, self._loaded, role, self._legs.swap_programs)
-        self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns)
+        self.traffic = KernelTraffic(self._publisher, maps["templates"], now_ns, lambda: self._table)
         """See DataPlane.traffic."""
         self.inspection = KernelInspection(
             self._loaded, self._publisher, lambda: _Names(self._publisher), now_ns, self._legs.capture
@@ -125,6 +126,7 @@ class KernelDataPlane:
             self._legs.attach(changed)
             self._publisher.publish(plan, self._legs.transmitting(plan))
             self._legs.commit(plan, changed)
+            forget_closed(self._pins)
         except DataPlaneError:
             self._legs.roll_back()
             self._publisher.roll_back(half)
@@ -238,8 +240,12 @@ class KernelDataPlane:
         """True if the maps were there before this process."""
         return self._loaded.adopted
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool = False) -> None:
         """See DataPlane.detach."""
+        if closed:
+            close_legs(self._pins, self._loaded.maps["legs"], own_namespace())
+            self.close()
+            return
         self._legs.detach_all()
         self.close()
         self._pins.remove()

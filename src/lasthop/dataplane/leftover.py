@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.attach import detach_filter, uses_map
+from lasthop.dataplane.closing import close_legs, closed_legs, open_filters
 from lasthop.dataplane.libbpf import Map
 from lasthop.dataplane.loader import map_info
 from lasthop.dataplane.pins import Pins
@@ -25,17 +27,57 @@ def own_namespace() -> int:
     return Path("/proc/self/ns/net").stat().st_ino
 
 
-def detach_pins(name: str) -> bool:
-    """Take a data plane out that has no director process. False if there is none.
+def detach_pins(name: str, *, closed: bool | None = None) -> bool | None:
+    """Take a data plane out that has no director process. None if there is none, else whether its legs are closed.
+
+    `closed`: a program stays on its legs that lets nothing be forwarded; None: as its configuration said. Legs that are
+    closed already stay so, unless they are to be opened.
 
     Raises DataPlaneError if its tc filters are in another network namespace, where they cannot be reached from here.
     """
     pins = Pins(name)
     if not pins.exist():
-        return False
-    _detach_filters(pins)
+        return None
+    left = closed_legs(pins)
+    if left is not None:
+        if closed is not False:
+            return True
+        _require_here(pins, left.netns)
+        open_filters(pins)
+    elif _closes(pins) if closed is None else closed:
+        _close(pins)
+        return True
+    else:
+        _detach_filters(pins)
     pins.remove()
-    return True
+    return False
+
+
+def _closes(pins: Pins) -> bool:
+    """Whether the configuration that was published last says so."""
+    value = _live(pins)
+    return value is not None and bool(value["on_detach"])
+
+
+def _close(pins: Pins) -> None:
+    fd = pins.get(pins.maps / "legs")
+    if fd is None:
+        pins.remove()
+        return
+    try:
+        info = map_info(fd)
+        legs = Map("legs", fd, info.key_size, info.value_size, info.max_entries)
+        close_legs(pins, legs, _namespace_of(pins) or own_namespace())
+    finally:
+        os.close(fd)
+
+
+def _require_here(pins: Pins, namespace: int) -> None:
+    if namespace != own_namespace() and _exists(namespace) and not any(pins.links.iterdir()):
+        raise DataPlaneError(
+            f"can't open the legs of director '{pins.root.name}': they are in another network namespace",
+            "run this command in that namespace",
+        )
 
 
 def lives_elsewhere(pins: Pins) -> bool:
@@ -83,13 +125,22 @@ def _leg_ifindexes(pins: Pins) -> list[int]:
 
 def _namespace_of(pins: Pins) -> int:
     """Inode number of the network namespace the legs are in, 0 if the pins do not tell."""
+    left = closed_legs(pins)
+    if left is not None:
+        return left.netns
+    value = _live(pins)
+    return 0 if value is None else int(value["netns"])
+
+
+def _live(pins: Pins) -> Any:  # noqa: ANN401 -- a record
+    """The pinned map live; None if there is none of this layout."""
     fd, live = pins.get(pins.maps / "live"), abi.types().struct("live")
     if fd is None:
-        return 0
+        return None
     info = map_info(fd)
     value = Map("live", fd, info.key_size, info.value_size, 1).lookup(bytes(4)) or b""
     os.close(fd)
-    return int(np.frombuffer(value, live)["netns"][0]) if len(value) == live.itemsize else 0
+    return np.frombuffer(value, live)[0] if len(value) == live.itemsize else None
 
 
 def _exists(namespace: int) -> bool:

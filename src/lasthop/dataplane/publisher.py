@@ -142,6 +142,7 @@ class Publisher:
         self._forget(plan, retired)
         self._set_thresholds(changed)
         self._publish_addresses(plan, ids)
+        self.live["on_detach"] = plan.closes
         self._published = plan
 
     def roll_back(self, half: int) -> None:

@@ -5,6 +5,7 @@ Owns the reading of persistence templates. How statistics add up is `lasthop.dat
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lasthop.dataplane.connection_table import ConnectionTable
     from lasthop.dataplane.interface import Measured
     from lasthop.dataplane.libbpf import Map
     from lasthop.dataplane.publisher import Publisher
@@ -28,10 +30,20 @@ IPV4 = 4
 class KernelTraffic:
     """See `interface.Traffic`."""
 
-    def __init__(self, publisher: Publisher, templates: Map, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, publisher: Publisher, templates: Map, now_ns: Callable[[], int], table: Callable[[], ConnectionTable]
+    ) -> None:
         self._publisher = publisher
         self._templates = templates
         self._now_ns = now_ns
+        self._table = table
+
+    def openings(self, window_s: float, patience_s: float) -> dict[tuple[str, str], tuple[int, int]]:
+        """See Traffic.openings."""
+        until = self._now_ns() - int(patience_s * _NS)
+        opened, unanswered = self._table().openings(socket.IPPROTO_TCP, until - int(window_s * _NS), until)
+        ids = self._publisher.server_ids()
+        return {key: (int(opened[i]), int(unanswered[i])) for key, i in ids.items() if opened[i]}
 
     def servers(self) -> dict[tuple[str, str], Measured]:
         """See Traffic.servers."""

@@ -65,6 +65,7 @@ class Answers(PacketAnswers):
             unexpected={counter.name: counter.value for counter in counters if counter.value and not counter.expected},
             problems=[*self._noted.values(), *reports.problems(plan), *reports.ill(self.health_reports(), plan)],
             asymmetric=self._live.inspection.asymmetry(),
+            sweep=self._sweeps,
             notes=[
                 *reports.notes(self._live.resizing),
                 *reports.drain_notes(self.drains()),

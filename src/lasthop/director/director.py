@@ -21,7 +21,7 @@ from lasthop.director.surroundings import surroundings_of
 from lasthop.director.ways import Ways
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
-from lasthop.model.director import DEFAULT_CONNECTIONS
+from lasthop.model.director import DEFAULT_CONNECTIONS, OnDetach
 from lasthop.model.edit import Administer, EditReport
 from lasthop.model.health import Effective
 from lasthop.network.interface import Observation
@@ -122,7 +122,8 @@ class Director(Answers):
     def noted(self, about: str, error: LasthopError | None) -> None:
         """Something outside the director failed with `error`, or did not: what is published stays, `status` tells.
 
-        `about` is ``network`` where it could not be read, ``neighbours`` where the kernel refused to resolve them.
+        `about` is ``network`` where it could not be read, ``neighbours`` where the kernel refused to resolve them;
+        `lasthop.api.serving` has words of its own.
         """
         self._note(about, str(error) if error else "")
 
@@ -130,7 +131,9 @@ class Director(Answers):
         """Expire and count for a millisecond. True: that ended a sweep, or nothing is left after `detach`."""
         if self.detached:
             return True
+        began = time.monotonic()
         size = self._live.sweep_step()
+        self._swept(time.monotonic() - began, whole=size is not None)
         self._size = size or self._size
         return size is not None
 
@@ -237,12 +240,14 @@ class Director(Answers):
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
         return EditReport(director=after.director.name, warnings=warnings)
 
-    def detach(self) -> None:
+    def detach(self, *, closed: bool | None = None) -> bool:
         """See Operations.detach."""
         self._captures.end()
-        self._live.detach()
+        close = self._configuration.director.on_detach is OnDetach.CLOSED if closed is None else closed
+        self._live.detach(closed=close)
         self.detached = True
         self.on_detached()
+        return close
 
     def close(self) -> None:
         """Let go; the data plane goes on forwarding."""

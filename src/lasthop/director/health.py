@@ -11,6 +11,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from lasthop.director.passive import EVERY_S as PASSIVE_S
+from lasthop.director.passive import PassiveWatch
 from lasthop.health.checker import Checker
 from lasthop.health.probe import Asked
 from lasthop.model.health import Check, Health
@@ -60,6 +62,7 @@ class HealthWatch:
         self._probes = {**probes, Check.PATH: paths.probe}
         self._paths = paths
         self._kept = kept
+        self._passive = PassiveWatch()
         self._woken = asyncio.Event()
 
     async def follow(self, director: Director) -> None:
@@ -72,8 +75,8 @@ class HealthWatch:
         )
         director.on_applied.append(self._woken.set)
         checker.follow(asked_by(director.configuration), known)
-        director.health_of = checker.health
-        director.health_reports = checker.reports
+        director.health_of = lambda: {**checker.health(), **self._passive.known()}
+        director.health_reports = lambda: [*checker.reports(), *self._passive.reports()]
         self._paths.way = director.way
         loop, descriptor = asyncio.get_running_loop(), director.probing.descriptor
         loop.add_reader(descriptor, self._came_back, director)
@@ -82,9 +85,10 @@ class HealthWatch:
                 self._woken.clear()
                 self._paths.port = director.configuration.director.probe_port
                 checker.follow(asked_by(director.configuration))
+                looking = self._passive.look(director)
                 director.health_changed()
                 self._kept.write(checker.health(), director.stand_ins)
-                await self._sleep(director.next_change())
+                await self._sleep(director.next_change(), PASSIVE_S if looking else None)
         finally:
             loop.remove_reader(descriptor)
             director.on_applied.remove(self._woken.set)
@@ -95,9 +99,11 @@ class HealthWatch:
         for answer in director.probing.answers():
             self._paths.answered(answer.nonce, answer.leg, answer.mac)
 
-    async def _sleep(self, until: float | None) -> None:
+    async def _sleep(self, until: float | None, most: float | None) -> None:
+        waits = [max(0.0, until - time.monotonic())] if until is not None else []
+        waits += [most] if most is not None else []
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+            async with asyncio.timeout(min(waits, default=None)):
                 await self._woken.wait()
 
     def _found(self, director: Director, asked: Asked, health: Health, problem: str) -> None:

@@ -13,13 +13,15 @@ from lasthop.director.captures import Captures
 from lasthop.director.drains import Drains
 from lasthop.errors import DirectorError, LasthopError
 from lasthop.model.health import Effective
+from lasthop.model.sweep import SweepReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lasthop.dataplane.interface import DataPlane, Probing, TableSize
+    from lasthop.model.asymmetry import AsymmetricResponse
     from lasthop.model.configuration import Configuration
-    from lasthop.model.health import HealthReport
+    from lasthop.model.health import HealthReport, Key
     from lasthop.policy.plan import Plan
 
 #: Sweeps for those who ask may take this share of the director's time.
@@ -49,6 +51,8 @@ class Knowledge:
         self._swept_at = 0.0
         """When somebody's question was last answered by a sweep, and how long that took."""
         self._sweep_took_s = 0.0
+        self._sweeps = SweepReport()
+        self._sweep_so_far_s = 0.0
         self.detached = False
         """True once `detach` took the data plane out: the process has nothing left to do."""
 
@@ -56,6 +60,14 @@ class Knowledge:
     def configuration(self) -> Configuration:
         """What is desired now."""
         return self._configuration
+
+    def openings(self, window_s: float, patience_s: float) -> dict[Key, tuple[int, int]]:
+        """See Traffic.openings."""
+        return self._live.traffic.openings(window_s, patience_s)
+
+    def asymmetric(self) -> list[AsymmetricResponse]:
+        """The newest responses that came from another real server than their requests went to."""
+        return self._live.inspection.asymmetry().samples
 
     @property
     def stand_ins(self) -> Mapping[str, str]:
@@ -71,6 +83,13 @@ class Knowledge:
             self._swept_at = time.monotonic()
             self._sweep_took_s = self._swept_at - began
         return size
+
+    def _swept(self, took_s: float, *, whole: bool) -> None:
+        """Count a step of a sweep, which may be the last one of it."""
+        self._sweep_so_far_s += took_s
+        if whole:
+            before, last_s = self._sweeps, self._sweep_so_far_s
+            self._sweeps, self._sweep_so_far_s = SweepReport(before.sweeps + 1, before.busy_s + last_s, last_s), 0.0
 
     def _note(self, about: str, problem: str) -> None:
         before = self._noted.pop(about, "")

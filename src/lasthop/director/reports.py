@@ -82,6 +82,7 @@ def service_reports(
                 persistence_prefix6=service.persistence_prefix6,
                 one_packet=service.one_packet,
                 related=service.related.value,
+                below_quorum=service.below_quorum,
                 statistics=measured.statistics if measured else Statistics(),
                 rates=measured.rates if measured else Rates(),
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from lasthop.model.access import Access
 
 if TYPE_CHECKING:
     from lasthop.model.director import Director
@@ -21,3 +23,4 @@ class Configuration:
     services: tuple[Service, ...]
     pass_rules: tuple[PassRule, ...] = ()
     mark_rules: tuple[MarkRule, ...] = ()
+    access: Access = field(default_factory=Access)

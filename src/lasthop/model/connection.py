@@ -49,7 +49,7 @@ class ConnectionReport:
     age_s: float
     idle_s: float
     expires_s: float
-    bypassed: bool = False
-    """Its requests are left to the kernel's routes."""
     key: int | None = None
     """GRE: its key. None: it has none (or 0, which cannot be told from none), and of other protocols."""
+    bypassed: bool = False
+    """Its requests are left to the kernel's routes."""

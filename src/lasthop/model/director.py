@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 #: Where neither the file nor the machine's memory says how many.
 #: Of the dynamic ports of RFC 6335.
@@ -136,6 +136,15 @@ class Settings:
     """The same of SCTP that was not seen from its INIT on. LVS: false."""
 
 
+class OnDetach(StrEnum):
+    """What becomes of traffic when the data plane is taken out."""
+
+    OPEN = "open"
+    """It follows the kernel's routes."""
+    CLOSED = "closed"
+    """Nothing is forwarded through the legs any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Director:
     """A machine's balancer; several may run on one host, told apart by name."""
@@ -146,3 +155,4 @@ class Director:
     settings: Settings = field(default_factory=Settings)
     probe_port: int = DEFAULT_PROBE_PORT
     """UDP port by which path probes are known; the same on both directors."""
+    on_detach: OnDetach = OnDetach.OPEN

@@ -35,6 +35,22 @@ DEFAULT_PORTS = {Check.HTTP: 80, Check.HTTPS: 443, Check.DNS: 53}
 
 
 @dataclass(frozen=True, slots=True)
+class Passive:
+    """What of its traffic speaks against a real server, beside its check."""
+
+    unanswered: float = 0.9
+    """Share of its new TCP connections that get no answer."""
+    connections: int = 20
+    """So many new ones in the window at least, else nothing is said."""
+    asymmetric: int = 0
+    """Responses of its connections that come from another real server, in the window; 0: they do not count."""
+    window: float = 10.0
+    """Seconds that are looked back."""
+    retry: float = 30.0
+    """Seconds after which it is tried again; longer each time that it fails at once, up to tenfold."""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthCheck:
     """The health check of a service; times are in seconds."""
 
@@ -70,6 +86,7 @@ class HealthCheck:
     """UDP: a regular expression that the answer must contain a match of; empty: no answer is needed."""
     command: tuple[str, ...] = ()
     """SCRIPT: the program and its arguments."""
+    passive: Passive | None = None
     weight_by_status: bool = False
     """SCRIPT: exit status 2 to 255 says the weight, by 2 too large (keepalived: misc_dynamic)."""
 

@@ -140,5 +140,7 @@ class ServiceReport:
     """The same of an IPv6 client."""
     one_packet: bool = False
     related: str = "none"
+    below_quorum: bool = False
+    """Too few of its real servers are up: none of them is used."""
     statistics: Statistics = field(default_factory=Statistics)
     rates: Rates = field(default_factory=Rates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lasthop.model.asymmetry import AsymmetryReport
+from lasthop.model.sweep import SweepReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +37,4 @@ class StatusReport:
     """Sentences about what goes on and needs nobody: the table is being resized."""
     asymmetric: AsymmetryReport = field(default_factory=AsymmetryReport)
     """Responses that came from another real server than their requests went to."""
+    sweep: SweepReport = field(default_factory=SweepReport)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lasthop.model.director import OnDetach
 from lasthop.model.health import Effective
 from lasthop.model.real_server import Admin
 from lasthop.policy.classifier import plan_rules
@@ -99,6 +100,7 @@ class Compiler:
             else _plan_server_addresses(configuration.services, placements, health.stand_ins),
             timeouts=configuration.director.timeouts,
             settings=settings,
+            closes=configuration.director.on_detach is OnDetach.CLOSED,
             neighbours=self._plan.neighbours if self._plan and resolved_alike else plan_neighbours(legs, surroundings),
         )
         self._surroundings, self._legs, self._services, self._plan = surroundings, legs, services, plan

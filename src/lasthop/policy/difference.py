@@ -13,8 +13,9 @@ from lasthop.model.change import Change
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lasthop.model.access import Access
     from lasthop.model.configuration import Configuration
-    from lasthop.model.director import Settings, Timeouts
+    from lasthop.model.director import OnDetach, Settings, Timeouts
     from lasthop.model.health import HealthCheck
     from lasthop.model.leg import Leg
     from lasthop.model.real_server import RealServer
@@ -39,6 +40,8 @@ def difference(before: Configuration, after: Configuration) -> list[Change]:
         *_timeouts(before.director.timeouts, after.director.timeouts),
         *_table(before.director.connections, after.director.connections),
         *_probes(before.director.probe_port, after.director.probe_port),
+        *_detaching(before.director.on_detach, after.director.on_detach),
+        *_access(before.access, after.access),
     ]
 
 
@@ -170,6 +173,30 @@ def _table(before: int, after: int) -> Iterator[Change]:
 def _probes(before: int, after: int) -> Iterator[Change]:
     if before != after:
         yield Change("path probes", "changed", tuple(_value("port", before, after)))
+
+
+def _access(before: Access, after: Access) -> Iterator[Change]:
+    told = [
+        *_value("listen", _listed(before.listen), _listed(after.listen)),
+        *(
+            told
+            for field in fields(before)
+            if field.name != "listen"
+            for told in _value(field.name, _or_none(before, field.name), _or_none(after, field.name))
+        ),
+    ]
+    if told:
+        yield Change("api", "changed", tuple(told))
+
+
+def _or_none(access: Access, name: str) -> object:
+    value = getattr(access, name)
+    return _NONE if value in ("", None) else value
+
+
+def _detaching(before: OnDetach, after: OnDetach) -> Iterator[Change]:
+    if before != after:
+        yield Change("director", "changed", tuple(_value("on_detach", before, after)))
 
 
 def _value(name: str, before: object, after: object) -> Iterator[str]:

@@ -201,5 +201,7 @@ class Plan:
     """(zone, address, service label, real server): packets to the address go to that real server."""
     timeouts: Timeouts
     settings: Settings = field(default_factory=Settings)
+    closes: bool = False
+    """What is detached lets nothing be forwarded."""
     neighbours: tuple[tuple[str, str, Address], ...] = field(default=(), compare=False)
     """(leg, MAC, address): whom the kernel knows there. Hops follow it; a change of it makes no other plan."""

@@ -1,0 +1,145 @@
+"""A director that is detached and closed: a program on its legs lets nothing be forwarded (bpf/closed.bpf.c).
+
+Owns how legs are closed, what is told of closed ones, and how they are opened again. Where the programs of a director
+that forwards are, is `lasthop.dataplane.attach`'s.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lasthop.dataplane import abi
+from lasthop.dataplane.attach import attach_filter, detach_filter, swap_link, uses_map
+from lasthop.dataplane.libbpf import Map, check, ffi, library
+from lasthop.dataplane.loader import map_info
+from lasthop.errors import DataPlaneError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lasthop.dataplane.pins import Pins
+
+#: The maps of the closing program; the first is there as long as legs are closed.
+_STATE, _LEGS = "closed", "closed_legs"
+#: ``struct closed_leg`` and ``struct closed_state`` of bpf/closed.bpf.c.
+_LEG = np.dtype([("ifindex", "u4"), ("outer", "u2"), ("inner", "u2")])
+_CLOSED = np.dtype([("dropped", "u8"), ("netns", "u8")])
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLegs:
+    """Legs that let nothing be forwarded, after their director detached."""
+
+    interfaces: tuple[int, ...]
+    """Their interfaces' numbers."""
+    dropped: int
+    """Packets so far."""
+    netns: int
+    """Inode number of the network namespace they are in."""
+
+
+def close_legs(pins: Pins, legs: Map, netns: int) -> None:
+    """Put the closing program in place of the others on all legs of a director, and forget its other maps.
+
+    At no moment is a leg without a program. Raises DataPlaneError, and then the director forwards as before.
+    """
+    closed = _tags_of(legs)
+    with _loaded() as (program, maps):
+        for leg in closed:
+            maps[_LEGS].update(leg.tobytes(), b"\1\0\0\0")
+        maps[_STATE].update(bytes(4), np.array([(0, netns)], _CLOSED).tobytes())
+        for name, table in maps.items():
+            (pins.maps / name).unlink(missing_ok=True)
+            pins.put(table.fd, pins.maps / name)
+        for ifindex in np.unique(closed["ifindex"]).tolist():
+            pin = pins.links / f"tcx-{ifindex}"
+            if not swap_link(pins, pin, ifindex, program):
+                attach_filter(program, ifindex, f"close interface {ifindex}")
+    for pin in pins.links.iterdir():
+        if not pin.name.startswith("tcx-"):
+            pin.unlink()
+    for pin in pins.maps.iterdir():
+        if pin.name not in {_STATE, _LEGS}:
+            pin.unlink()
+
+
+def closed_legs(pins: Pins) -> ClosedLegs | None:
+    """What a director that detached left closed; None if it left nothing."""
+    with _opened(pins, _STATE) as state, _opened(pins, _LEGS) as legs:
+        if state is None or legs is None:
+            return None
+        said = np.frombuffer(state.lookup(bytes(4)) or bytes(_CLOSED.itemsize), _CLOSED)[0]
+        numbers = {int(np.frombuffer(key, _LEG)["ifindex"][0]) for key in legs.keys()}  # noqa: SIM118 -- a map of the kernel
+        return ClosedLegs(tuple(sorted(numbers)), int(said["dropped"]), int(said["netns"]))
+
+
+def forget_closed(pins: Pins) -> None:
+    """Unpin what closing left: the legs have other programs again, or none."""
+    for name in (_STATE, _LEGS):
+        (pins.maps / name).unlink(missing_ok=True)
+
+
+def open_filters(pins: Pins) -> None:
+    """Take the closing program off interfaces that have it without a link: kernels before 6.6."""
+    with _opened(pins, _STATE) as state:
+        if state is None:
+            return
+        map_id = int(map_info(state.fd).id)
+        for ifindex in _interfaces():
+            if uses_map(ifindex, map_id):
+                detach_filter(ifindex)
+
+
+def _tags_of(legs: Map) -> Any:  # noqa: ANN401 -- a structured array
+    entries = legs.view(abi.types().struct("leg"))
+    used = entries[entries["ifindex"] > 0]
+    closed = np.zeros(len(used), _LEG)
+    closed["ifindex"] = used["ifindex"]
+    closed["outer"], closed["inner"] = used["tags"]["vid"][:, 0], used["tags"]["vid"][:, 1]
+    return closed
+
+
+@contextmanager
+def _loaded() -> Iterator[tuple[int, dict[str, Map]]]:
+    """The closing program's descriptor, and its maps."""
+    lib, path = library(), abi.object_path().with_name("closed.bpf.o")
+    handle = lib.bpf_object__open_file(os.fsencode(path), ffi.NULL)
+    if handle == ffi.NULL:
+        raise DataPlaneError(f"can't open the BPF object {path}", "reinstall lasthop")
+    try:
+        check(lib.bpf_object__load(handle), "load the closing program")
+        program = lib.bpf_object__next_program(handle, ffi.NULL)
+        maps = {}
+        table = lib.bpf_object__next_map(handle, ffi.NULL)
+        while table != ffi.NULL:
+            name, fd = ffi.string(lib.bpf_map__name(table)).decode(), lib.bpf_map__fd(table)
+            if name in {_STATE, _LEGS}:
+                info = map_info(fd)
+                maps[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
+            table = lib.bpf_object__next_map(handle, table)
+        yield lib.bpf_program__fd(program), maps
+    finally:
+        lib.bpf_object__close(handle)
+
+
+@contextmanager
+def _opened(pins: Pins, name: str) -> Iterator[Map | None]:
+    fd = pins.get(pins.maps / name)
+    if fd is None:
+        yield None
+        return
+    try:
+        info = map_info(fd)
+        yield Map(name, fd, info.key_size, info.value_size, info.max_entries)
+    finally:
+        os.close(fd)
+
+
+def _interfaces() -> list[int]:
+    return [int(path.read_text()) for path in Path("/sys/class/net").glob("*/ifindex")]
