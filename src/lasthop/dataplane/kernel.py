@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.attach import Attacher, alone
 from lasthop.dataplane.closing import close_legs, forget_closed
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.connection_table import Conditions, ConnectionTable
@@ -114,7 +115,9 @@ class KernelDataPlane:
     def publish(self, plan: Plan) -> None:
         """See DataPlane.publish."""
         if plan != self._published:
-            self._publish(plan)
+            # Nobody else may attach between our looking whether anybody has and our attaching.
+            with alone() if self._legs.attaches(plan) else nullcontext():
+                self._publish(plan)
         self._neighbours.publish(plan)
         self._legs.let_packets_ask()
 
