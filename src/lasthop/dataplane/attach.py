@@ -7,7 +7,10 @@ its name may hold a dot, which bpffs refuses, and may change. Which interface wa
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from lasthop.dataplane.pins import link_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from lasthop.dataplane.loader import Loaded
     from lasthop.dataplane.pins import Pins
@@ -36,6 +39,17 @@ _PROBE_FRAMES = 4
 #: An address bridges never forward (IEEE 802.1Q table 8-1), an ethertype for experiments (IEEE 802).
 _PROBE_DESTINATION, _PROBE_ETHERTYPE = bytes.fromhex("0180c2000000"), bytes.fromhex("88b5")
 _MAX_PROGRAMS = 64
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold off every other director that is about to attach in this network namespace.
+
+    The kernel lets go of the lock however the process ends.
+    """
+    with Path("/proc/thread-self/ns/net").open("rb") as here:
+        fcntl.flock(here, fcntl.LOCK_EX)
+        yield
 
 
 class Attacher:
