@@ -30,8 +30,8 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test soak check bench man completions deb lab-shell docs clean objects root packages bench-packages kernel-packages \
-	bpffs test-deb deb-packages
+.PHONY: help demo test soak faults check bench man completions deb lab-shell docs clean objects root packages \
+	bench-packages kernel-packages bpffs test-deb deb-packages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test: root packages $(VENV)/installed bpffs objects ## (root) all tests
 
 soak: root packages $(VENV)/installed bpffs objects ## (root) random frames through data plane and model, 10 minutes; ARGS="--minutes 30"
 	@PYTHONPATH=. $(BIN)/python -m tests.packet.soak $(ARGS)
+
+faults: root packages $(VENV)/installed bpffs objects ## (root) faults under live load, each as often as it shall be: minutes
+	@LASTHOP_FAULTS=full $(BIN)/pytest $(PARALLEL) tests/faults $(ARGS)
 
 test-kernels: root packages kernel-packages $(VENV)/installed objects ## (root) tests under Debian's own Linux 6.1, in a virtual machine
 	@$(BIN)/python -m tests.kernels.run --packages '$(PACKAGES)' $(ARGS)

@@ -28,6 +28,8 @@ CHANGES = [
     ("published.h", r"(struct service_load \{\n)", r"\1\t__u64 spare;\n"),
     ("tracked.h", r"(struct template \{\n)", r"\1\t__u64 spare;\n"),
 ]
+#: Packets that the moment may cost, of the 20,000 in a second of this load.
+LOST = 2_000
 #: What a Python process with it does before anything else. `die` is where it is killed, if it is.
 PATCH = """
 import os
@@ -93,9 +95,10 @@ def test_a_later_version_with_another_layout_takes_over_under_traffic(
                 progress(drip, short)
                 assert director.client.count_connections() >= before > 0
                 assert {each["name"] for each in director.client.servers()} == servers.keys()
-                assert f"to {abi.limit('ABI_VERSION') + 1}" in director.log.read_text()
+                assert f"to {abi.limit('ABI_VERSION') + 1}; nothing was forwarded for" in director.log.read_text()
         for proof in transparency.compare(lab.layout, taken.frames):
-            assert proof.holds, proof
+            assert proof.identical == proof.left, proof
+            assert proof.entered - proof.left < LOST, "only what came in the moment of the switch"
         assert drip.attempt is not None
         assert drip.attempt.completed, drip.attempt
         failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
@@ -110,6 +113,7 @@ def test_a_later_version_with_another_layout_takes_over_under_traffic(
 def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes(
     later: Path, die: str, tmp_path: Path
 ) -> None:
+    """In the moment of the switch itself nothing is forwarded until then; no connection is lost by that."""
     with Topology(Blueprint(firewalls=2, balancing=Balancing(connections=20_000), offloads=False)) as lab:
         lab.serve()
         client, pairs = lab.namespace("client"), lab.layout.outwards
@@ -120,7 +124,8 @@ def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes
             director.before = as_later(tmp_path / "killed", later, die)
             director.start()
             assert wait_until(lambda: not director.running, timeout=20)
-            progress(drip, short)
+            if die == "between":
+                progress(drip, short)
             director.before = as_later(tmp_path / "whole", later)
             director.start()
             director.wait_ready()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import re
-import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.attach import Attacher, alone
+from lasthop.dataplane.clock import now_ns
 from lasthop.dataplane.closing import close_legs, forget_closed
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.connection_table import Conditions, ConnectionTable
@@ -60,15 +61,6 @@ def require_kernel(release: str) -> None:
     found = re.match(r"(\d+)\.(\d+)", release)
     if found and (int(found[1]), int(found[2])) < _OLDEST_KERNEL:
         raise DataPlaneError(f"can't run on kernel {release}", "boot kernel 6.1 or later")
-
-
-#: include/uapi/linux/time.h; the time module has no name for it.
-_CLOCK_MONOTONIC_COARSE = 6
-
-
-def now_ns() -> int:
-    """The clock that entries are stamped with."""
-    return time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE)
 
 
 class KernelDataPlane:
@@ -116,7 +108,9 @@ class KernelDataPlane:
     def publish(self, plan: Plan) -> None:
         """See DataPlane.publish."""
         if plan != self._published:
-            self._publish(plan)
+            # Nobody else may attach between our looking whether anybody has and our attaching.
+            with alone() if self._legs.attaches(plan) else nullcontext():
+                self._publish(plan)
         self._neighbours.publish(plan)
         self._legs.let_packets_ask()
 

@@ -5,21 +5,23 @@ old pins, in ``maps-next``: what is laid out alike is the same map, the rest is 
 programs are put under the links, each at once, and the pins are renamed. A process that is killed meanwhile leaves
 either all of the old, and the next one begins anew, or all of the new, which the next one only renames.
 
-While the table is copied for the last time nothing new may be entered in it, or it would be forgotten: the count of
-unassured connections is set so high that packets take the table for crowded, and new connections go by rendezvous
-without an entry. They go on so with the new programs, which enter them by their next packet, at the same real server.
+While the table is copied for the last time no program may change it: a connection that came meanwhile would be
+forgotten, and its response sent to another firewall. So for that moment, some milliseconds for each hundred thousand
+slots, packets are dropped (`lasthop.dataplane.closing`), and sent again by whoever misses them.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.attach import attach_filter, swap_link, uses_map
+from lasthop.dataplane.closing import closing
 from lasthop.dataplane.layout import Layout, known_layout, own_layout
 from lasthop.dataplane.leftover import own_namespace
 from lasthop.dataplane.libbpf import Map
@@ -39,8 +41,6 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of the map live that hold its version, in every layout; the network namespace's number follows.
 _VERSION_AT, _NETNS_AT, _WORD = 8, 12, 4
-#: More unassured connections than any quota: nothing new is entered.
-_CROWDED = 0x7FFFFFFF
 #: What begins anew: made of what goes on now, or read and done with.
 _ANEW = frozenset(
     {"record", "captures", "answers", "scratch", "next_tags", "next_entries", "server_census", "service_census"}
@@ -70,17 +70,29 @@ def take_over(pins: Pins, connections: int) -> None:
         return
     layout = _require_known(pins, live, before)
     copying = _Copying(pins, following, layout, connections)
+    legs = copying.loaded.maps["legs"].view(abi.types().struct("leg"))
     try:
-        copying.run()
-        # From here on the new maps are what counts: a process that comes after this one only renames them.
-        following.mark_done()
-        _swap(pins, copying.loaded, int(map_info(live.fd).id))
-        copying.after_swap()
+        copying.copy_connections()
+        with closing(legs, own_namespace()) as program:
+            began = time.monotonic()
+            program.put_on_legs(pins)
+            grace_period()
+            copying.finish()
+            # From here on the new maps are what counts: a process that comes after this one only renames them.
+            following.mark_done()
+            _swap(pins, copying.loaded, int(map_info(program.maps["closed"].fd).id))
+            paused = time.monotonic() - began
     finally:
         copying.close()
         os.close(live.fd)
     _finish(pins, following)
-    _log.info("took over %s: from layout %d to %d", pins.root, before, version)
+    _log.info(
+        "took over %s: from layout %d to %d; nothing was forwarded for %.1f ms",
+        pins.root,
+        before,
+        version,
+        1e3 * paused,
+    )
 
 
 def _require_known(pins: Pins, live: Map, before: int) -> Layout:
@@ -118,52 +130,38 @@ class _Copying:
                 following.put(fd, following.maps / name)
                 os.close(fd)
         self.loaded = load(following, connections)
-        self._open = [each for name in ("table", "entries", "hops") if (each := _opened(pins, name))]
-        old = {each.name: each for each in self._open}
-        self._table = old["table"].view(layout.maps["table"]["value"])
-        self._entries = old["entries"].view(layout.maps["entries"]["value"])
-        self._hops = old["hops"].view(layout.maps["hops"]["value"])
-        self._copied = np.zeros(len(self._entries), np.uint64)
+        if "legs" in self._others:
+            _copy(pins, "legs", self.loaded.maps["legs"], layout, self._own)
+        self._source = _opened(pins, "entries")
+        self._copied = np.zeros(0, np.uint64)
 
-    def run(self) -> None:
-        """Copy all; at the end nothing new is entered in the old table."""
-        self._copy_connections()
-        self._table["unassured"] = _CROWDED
-        grace_period()
+    def finish(self) -> None:
+        """Copy the rest, while nothing changes it."""
         for name in self._others:
             _copy(self._pins, name, self.loaded.maps[name], self._layout, self._own)
-        self._copy_connections()
+        self.copy_connections()
         self.loaded.maps["live"].view(abi.types().struct("live"))["abi_version"] = self._own.version
 
-    def after_swap(self) -> None:
-        """What the old programs did last: hops they learned. And new connections are entered again."""
-        if "hops" not in self._alike:
-            hops = self.loaded.maps["hops"].view(abi.types().struct("hop"))
-            learned = np.flatnonzero((self._hops["target"] != 0) & (hops["target"] == 0))
-            hops[learned] = _copied(self._hops[learned], hops.dtype)
-        flags = abi.enum("connection_flag")
-        word = self.loaded.maps["entries"].view(abi.types().struct("connection"))["word"]
-        live, assured = np.uint64(flags["CONNECTION_LIVE"] << 8), np.uint64(flags["CONNECTION_ASSURED"] << 8)
-        unassured = int(np.count_nonzero((word & live != 0) & (word & assured == 0)))
-        self.loaded.maps["table"].view(abi.types().struct("table"))["unassured"] = unassured
-
-    def close(self) -> None:
-        """Let go of all maps."""
-        self.loaded.close()
-        for each in self._open:
-            os.close(each.fd)
-
-    def _copy_connections(self) -> None:
+    def copy_connections(self) -> None:
         """Copy the entries whose word is another than when they were copied last, or that were seen since."""
-        if "entries" in self._alike:
+        if self._source is None or "entries" in self._alike:
             return
-        before, after = self._entries, self.loaded.maps["entries"].view(abi.types().struct("connection"))
+        before = self._source.view(self._layout.maps["entries"]["value"])
+        after = self.loaded.maps["entries"].view(abi.types().struct("connection"))
+        if not len(self._copied):
+            self._copied = np.zeros(len(before), np.uint64)
         for start in range(0, len(before), _PORTION):
             part = np.s_[start : start + _PORTION]
             word, seen = before["word"][part].copy(), before["last_seen_ns"][part]
             changed = np.flatnonzero((word != self._copied[part]) | (seen != after["last_seen_ns"][part]))
             after[start + changed] = _copied(before[part][changed], after.dtype)
             self._copied[start + changed] = word[changed]
+
+    def close(self) -> None:
+        """Let go of all maps."""
+        self.loaded.close()
+        if self._source is not None:
+            os.close(self._source.fd)
 
 
 def _copy(pins: Pins, name: str, to: Map, layout: Layout, own: Layout) -> None:
@@ -188,7 +186,7 @@ def _copy(pins: Pins, name: str, to: Map, layout: Layout, own: Layout) -> None:
         os.close(source.fd)
 
 
-def _swap(pins: Pins, loaded: Loaded, live_map_id: int) -> None:
+def _swap(pins: Pins, loaded: Loaded, closing_map_id: int) -> None:
     """Put the new programs in place of the old, leg by leg, each at once."""
     legs = loaded.maps["legs"].view(abi.types().struct("leg"))
     interfaces = {int(number) for number in legs["ifindex"] if number}
@@ -198,7 +196,7 @@ def _swap(pins: Pins, loaded: Loaded, live_map_id: int) -> None:
             program = loaded.programs["lh_tc" if kind == "tcx" else "lh_xdp"]
             swap_link(pins, pin, int(number), program)
     for ifindex in interfaces:
-        if uses_map(ifindex, live_map_id):
+        if uses_map(ifindex, closing_map_id):
             attach_filter(loaded.programs["lh_tc"], ifindex, f"swap the tc filter of interface {ifindex}")
     grace_period()
 
