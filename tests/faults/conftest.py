@@ -12,12 +12,12 @@ from lasthop.lab.topology import Blueprint, Topology
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLUEPRINT = Blueprint(firewalls=3, clients=4, balancing=Balancing(scheduler="rr", connections=20_000))
+BLUEPRINT = Blueprint(firewalls=3, clients=4, balancing=Balancing(scheduler="rr", connections=20_000), offloads=False)
 
 
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest) -> Iterator[Topology]:
-    """A topology with servers and directors running; the parameter is its blueprint."""
-    with Topology(getattr(request, "param", BLUEPRINT)) as built:
+def lab() -> Iterator[Topology]:
+    """A topology with servers and directors running."""
+    with Topology(BLUEPRINT) as built:
         built.serve()
         yield built

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from lasthop.lab.topology import Topology
 
 PATIENCE_S = 30
+#: Whether everything is done as often as it shall be: takes minutes (make faults).
+FULL = os.environ.get("LASTHOP_FAULTS") == "full"
 INTERVAL_S, FALL, RISE = 0.5, 3, 2
 PING = f'check = "ping"\ninterval = {INTERVAL_S}\ntimeout = {INTERVAL_S}\nrise = {RISE}\nfall = {FALL}\n'
 _SCHEDULED = 'scheduler = "rr"\n'

@@ -32,15 +32,15 @@ OPENED = 12
 HOP = ["leg", "mac", "vlan", "name"]
 CONNECTION = [
     "zone", "protocol", "source", "source_port", "destination", "destination_port", "state", "assured", "service",
-    "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s", "key",
+    "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s", "key", "bypassed",
 ]  # fmt: skip
 FIELDS = {
     "legs": [field.name for field in dataclasses.fields(LegReport)],
     "services": [field.name for field in dataclasses.fields(ServiceReport)],
     "servers": [
         "name", "service", "address", "weight", "effective_weight", "health", "active", "inactive", "persistent",
-        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "overloaded", "statistics",
-        "rates",
+        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "stand_in", "overloaded",
+        "statistics", "rates",
     ],
     "connections": CONNECTION,
     "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved", "role"],

@@ -7,7 +7,10 @@ its name may hold a dot, which bpffs refuses, and may change. Which interface wa
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +22,7 @@ from lasthop.dataplane.pins import link_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from lasthop.dataplane.loader import Loaded
     from lasthop.dataplane.pins import Pins
@@ -38,6 +41,17 @@ _PROBE_DESTINATION, _PROBE_ETHERTYPE = bytes.fromhex("0180c2000000"), bytes.from
 _MAX_PROGRAMS = 64
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold off every other director that is about to attach in this network namespace.
+
+    The kernel lets go of the lock however the process ends.
+    """
+    with Path("/proc/thread-self/ns/net").open("rb") as here:
+        fcntl.flock(here, fcntl.LOCK_EX)
+        yield
+
+
 class Attacher:
     """Puts one director's programs on interfaces of this network namespace."""
 
@@ -49,7 +63,8 @@ class Attacher:
     def refuse_foreign(self, leg: str, interface: str, ifindex: int) -> None:
         """Raise DataPlaneError if another director's programs are on the interface."""
         others = self._pins.programs_of_others()
-        for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
+        own = {int(info.prog_id) for _, info in self._pins.link_infos(self._pins.links)}
+        for program_id in {*_tcx_programs(ifindex), *_filter_programs(ifindex), *_xdp_programs(ifindex)} - own:
             name, map_ids = _describe(program_id)
             if program_id in others or (name.startswith("lh_") and not self._own_map_ids() & map_ids):
                 raise DataPlaneError(
@@ -235,6 +250,12 @@ def detach_filter(ifindex: int) -> None:
 def uses_map(ifindex: int, map_id: int) -> bool:
     """Whether the filter with our handle runs a program that uses a map: ours, if the map is."""
     return any(map_id in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
+
+
+def programs_on(ifindex: int) -> list[str]:
+    """Names of the programs on an interface in the order of tcx, clsact, XDP; those this process may not read lack."""
+    ids = _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex)
+    return [name for program_id in ids if (name := _describe(program_id)[0])]
 
 
 def _hook(ifindex: int) -> object:

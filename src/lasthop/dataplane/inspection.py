@@ -6,12 +6,12 @@ Owns the reading of the maps record, samples and captures. How the explaining pr
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lasthop.dataplane import abi
+from lasthop.dataplane.clock import started_ns
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.explainer import Explainer
 from lasthop.dataplane.finding import Finding, Read, WayOut
@@ -259,7 +259,7 @@ class KernelInspection:
 
     def captured(self, limit: int) -> list[CapturedFrame]:
         """See Inspection.captured."""
-        since = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        since = started_ns()
         return [self._frame(np.frombuffer(each, self._captured, 1)[0], since) for each in self._opened().records(limit)]
 
     def lost(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import re
-import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.attach import Attacher
+from lasthop.dataplane.attach import Attacher, alone
+from lasthop.dataplane.clock import now_ns
 from lasthop.dataplane.closing import close_legs, forget_closed
 from lasthop.dataplane.connection_report import reports
 from lasthop.dataplane.connection_table import Conditions, ConnectionTable
@@ -27,6 +28,7 @@ from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.loader import load
+from lasthop.dataplane.migration import take_over
 from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.probing import KernelProbing
@@ -61,15 +63,6 @@ def require_kernel(release: str) -> None:
         raise DataPlaneError(f"can't run on kernel {release}", "boot kernel 6.1 or later")
 
 
-#: include/uapi/linux/time.h; the time module has no name for it.
-_CLOCK_MONOTONIC_COARSE = 6
-
-
-def now_ns() -> int:
-    """The clock that entries are stamped with."""
-    return time.clock_gettime_ns(_CLOCK_MONOTONIC_COARSE)
-
-
 class KernelDataPlane:
     """The data plane of the director `name`, in this process's network namespace."""
 
@@ -83,6 +76,7 @@ class KernelDataPlane:
         existed = self._pins.exist()
         self._pins.make()
         try:
+            take_over(self._pins, connections)
             role, following = resume(self._pins)
             self._loaded = load(self._pins, connections, role=role, next_connections=following)
             self._attacher = Attacher(self._pins, self._loaded)
@@ -114,7 +108,9 @@ class KernelDataPlane:
     def publish(self, plan: Plan) -> None:
         """See DataPlane.publish."""
         if plan != self._published:
-            self._publish(plan)
+            # Nobody else may attach between our looking whether anybody has and our attaching.
+            with alone() if self._legs.attaches(plan) else nullcontext():
+                self._publish(plan)
         self._neighbours.publish(plan)
         self._legs.let_packets_ask()
 

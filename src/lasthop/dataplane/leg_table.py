@@ -38,6 +38,10 @@ class LegTable:
         self._transmit: set[int] = set()
         self._made: list[int] = []
 
+    def attaches(self, plan: Plan) -> bool:
+        """Whether a plan wants something attached, or attached otherwise."""
+        return any(self._needs_attaching(leg) for leg in _first_legs(plan.legs).values())
+
     def prepare(self, plan: Plan) -> list[PlannedLeg]:
         """Give legs ids and write their entries, attach nothing. Returns a leg of each interface to be (re)attached.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated
 
@@ -147,11 +148,17 @@ class Journal:
         """Write the file anew with its first line alone: whole, or not at all."""
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as stream:
-            stream.write(json.dumps(self._head).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(self._path)
+        try:
+            with fresh.open("wb") as stream:
+                stream.write(json.dumps(self._head).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            fresh.replace(self._path)
+        except OSError:
+            # Half of a file takes room of what there is too little of.
+            with suppress(OSError):
+                fresh.unlink()
+            raise
 
     def _lost(self, error: OSError) -> DirectorError:
         return DirectorError(

@@ -63,14 +63,15 @@ class DirectorProcess:
         """
 
         def condition() -> bool:
-            return not self.running or self._is_ready(resolved=resolved)
+            return not self.running or self.is_ready(resolved=resolved)
 
         held = wait_until(condition, timeout=timeout)
         if not self.running or not held:
             state = "does not answer" if self.running else "ended"
             raise LabError(f"director {self.name} {state}: {self.last_words()}", "see what `lasthop doctor` says")
 
-    def _is_ready(self, *, resolved: bool) -> bool:
+    def is_ready(self, *, resolved: bool = True) -> bool:
+        """Whether this process answers and, with `resolved`, knows every real server's MAC address."""
         with suppress(LasthopError):
             status = self.client.status()
             return int(status["pid"]) == self.pid and not (resolved and status["unresolved"])
