@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "events": Entry("lasthop.cli.events:events", NOUNS, "What happened lately, and what happens."),
     "metrics": Entry("lasthop.cli.metrics:metrics", PACKETS, "All numbers for Prometheus, as /metrics has them."),
     "explain": Entry("lasthop.cli.explain:explain", PACKETS, "What would become of a packet, and why."),
     "capture": Entry("lasthop.cli.capture:capture", PACKETS, "Frames of a leg with verdict and reason, as pcapng."),
