@@ -20,6 +20,7 @@ PACKAGES := python3-venv iproute2 nftables conntrack curl tcpdump ethtool util-l
 	libfaketime
 BENCH_PACKAGES := iperf3 wrk
 KERNEL_PACKAGES := qemu-system-x86 kmod cpio
+DEB_PACKAGES := mmdebstrap lintian
 
 # Empty when dpkg has all of $(1), else the missing ones.
 missing = $(shell for name in $(1); do \
@@ -29,8 +30,8 @@ missing = $(shell for name in $(1); do \
 C_SOURCES = $(wildcard bpf/*.c bpf/*.h tests/packet/*.bpf.c bench/*.bpf.c)
 PROGRAMS := $(patsubst bpf/%.bpf.c,$(OBJECTS)/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
-.PHONY: help demo test soak faults check bench man completions lab-shell docs clean objects root packages \
-	bench-packages kernel-packages bpffs
+.PHONY: help demo test soak faults check bench man completions deb lab-shell docs clean objects root packages \
+	bench-packages kernel-packages bpffs test-deb deb-packages
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ faults: root packages $(VENV)/installed bpffs objects ## (root) faults under liv
 
 test-kernels: root packages kernel-packages $(VENV)/installed objects ## (root) tests under Debian's own Linux 6.1, in a virtual machine
 	@$(BIN)/python -m tests.kernels.run --packages '$(PACKAGES)' $(ARGS)
+
+test-deb: root deb-packages $(VENV)/installed objects ## (root) the Debian package on a clean Debian that boots systemd
+	@LASTHOP_TEST_DEB=1 $(BIN)/pytest -n 0 tests/packages $(ARGS)
 
 # Each tool runs, whatever the others said; one line per tool, and the messages of those that object.
 define CHECKS
@@ -86,6 +90,9 @@ man: $(VENV)/installed ## the man pages, in build/man
 completions: $(VENV)/installed ## what bash, zsh and fish complete by, in build/completions
 	@$(BIN)/python -m distribution.completions build/completions
 
+deb: $(VENV)/installed objects ## the Debian package for this release, in build/deb
+	@$(BIN)/python -m distribution.deb build/deb
+
 clean: ## remove what was built; the next target sets up again
 	@rm -rf $(VENV) build dist $(OBJECTS)/*.o .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
@@ -102,6 +109,9 @@ bench-packages:
 
 kernel-packages:
 	$(call install,$(call missing,$(KERNEL_PACKAGES)))
+
+deb-packages:
+	$(call install,$(call missing,$(DEB_PACKAGES)))
 
 define install
 $(if $(1),@command -v apt-get >/dev/null || { echo 'install with your package manager: $(strip $(1))' >&2; exit 1; }

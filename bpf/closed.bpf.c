@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What stays on the legs of a director that detached with on_detach = "closed": nothing is forwarded through them any more.
+ * It is on them too for the moment in which tables are laid out anew (src/lasthop/dataplane/migration.py).
  * What is for the machine itself goes to it as ever, and so does what it would not forward anyway. The kernel's routing
  * table tells, so this knows addresses that come later too.
  */
@@ -109,6 +110,14 @@ int lh_closed(struct __sk_buff *skb)
 	if (state)
 		__sync_fetch_and_add(&state->dropped, 1);
 	return TC_ACT_SHOT;
+}
+
+/* In front of it, in place of a program that would forward. */
+SEC("xdp")
+int lh_closed_xdp(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -25,7 +25,7 @@ from tests.contract.dataplane_worlds import WWW, datagram
 from tests.contract.network_worlds import enter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Self
 
 FW1_MAC, ROUTER_MAC = "02:00:00:00:01:11", "02:00:00:00:01:01"
@@ -136,9 +136,19 @@ class Machine:
         path.write_text(text)
         return str(path)
 
-    def start(self, file: str, name: str = "lb", state: Path | None = None) -> subprocess.Popen[str]:
-        """Start a director and wait until it listens; it keeps its changes in `state`, or where its file is."""
-        command = [sys.executable, "-m", "lasthop", "run", file]
+    def start(
+        self,
+        file: str,
+        name: str = "lb",
+        state: Path | None = None,
+        options: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a director and wait until it listens; it keeps its changes in `state`, or where its file is.
+
+        `settings` are put into its environment.
+        """
+        command = [sys.executable, "-m", "lasthop", "run", *options, file]
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 [*self._entering, "setpriv", "--pdeathsig", "KILL", *command],
@@ -146,7 +156,7 @@ class Machine:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env=environment() | {"STATE_DIRECTORY": str(state or self.folder)},
+                env=environment() | {"STATE_DIRECTORY": str(state or self.folder), **(settings or {})},
             )
         self._running.append(process)
 

@@ -32,15 +32,15 @@ OPENED = 12
 HOP = ["leg", "mac", "vlan", "name"]
 CONNECTION = [
     "zone", "protocol", "source", "source_port", "destination", "destination_port", "state", "assured", "service",
-    "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s", "key",
+    "real_server", "forward_hop", "last_hop", "packets", "bytes", "age_s", "idle_s", "expires_s", "key", "bypassed",
 ]  # fmt: skip
 FIELDS = {
     "legs": [field.name for field in dataclasses.fields(LegReport)],
     "services": [field.name for field in dataclasses.fields(ServiceReport)],
     "servers": [
         "name", "service", "address", "weight", "effective_weight", "health", "active", "inactive", "persistent",
-        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "overloaded", "statistics",
-        "rates",
+        "leg", "mac", "upper_threshold", "lower_threshold", "admin", "other_addresses", "stand_in", "overloaded",
+        "statistics", "rates",
     ],
     "connections": CONNECTION,
     "hops": ["id", "leg", "mac", "vlan", "address", "name", "connections", "moved", "role"],
@@ -273,3 +273,18 @@ def test_a_director_that_is_told_to_stop_twice_stops_once(machine: Machine) -> N
     assert process.wait(PATIENCE_S) == 0
     assert machine.lasthop("detach").returncode == 0
     assert_gone(machine)
+
+
+def test_a_file_that_is_watched_is_applied_when_it_was_changed_and_a_bad_one_changes_nothing(machine: Machine) -> None:
+    file = machine.write()
+    machine.start(file, options=("--watch",))
+
+    def marks() -> list[str]:
+        return [each["service"] for each in json.loads(machine.lasthop("services", "--json").stdout)]
+
+    machine.write(CONFIGURATION.replace("mark = 2", "mark = 7"))
+    assert wait_until(lambda: marks() == ["FWM 1", "FWM 7"], timeout=PATIENCE_S)
+    machine.write(CONFIGURATION.replace("mark = 2", "mark = 0"))
+    log = machine.folder / "lb.log"
+    assert wait_until(lambda: f"{file} was changed: nothing changed: " in log.read_text(), timeout=PATIENCE_S)
+    assert marks() == ["FWM 1", "FWM 7"]

@@ -18,6 +18,7 @@ from lasthop.api.metrics import OTHERS, Surroundings, samples, written
 from lasthop.api.sample import sample
 from lasthop.errors import DirectorError
 from lasthop.model.access import Access
+from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 from tests.unit.certificates import make_site
 
@@ -38,6 +39,7 @@ BASE_UNITS = {"seconds", "bytes", "ratio", "celsius", "volts", "joules", "grams"
 
 
 def text(operations: FakeOperations, around: Surroundings | None = None) -> str:
+    operations.counter_reports.append(CounterReport("event_quota", "No room.", expected=False, value=9))
     return written(samples(operations, around or Surroundings(certificate_until=2e9)), "")[0].decode()
 
 
@@ -88,6 +90,7 @@ def test_metrics_say_what_the_nouns_say() -> None:
     server = {"service": "FWM 1", "real_server": "fw2"}
     assert value(told, "lasthop_director_info", director="lb1", version="0.1.0", kernel="6.1.0") == 1
     assert value(told, "lasthop_packets_total", reason="loop", kind="unexpected") == 3
+    assert value(told, "lasthop_events_total", reason="event_quota", kind="unexpected") == 9
     assert value(told, "lasthop_real_server_bytes_total", **server, direction="response") == 1_250_000
     assert value(told, "lasthop_real_server_up", service="FWM 1", real_server="fw4") == 0
     assert value(told, "lasthop_real_server_enabled", **server) == 0
@@ -142,7 +145,9 @@ def test_either_format_is_given_as_it_is_asked_for(tmp_path: Path) -> None:
     assert "# EOF" not in plain
     families = openmetrics_families(other)  # type: ignore[no-untyped-call]  # the library's
     assert {each.name for each in families} == {
-        metric.name.removesuffix("_total").removesuffix("_info") for metric in ALL if "certificate" not in metric.name
+        metric.name.removesuffix("_total").removesuffix("_info")
+        for metric in ALL
+        if not re.search("certificate|events", metric.name)
     }
 
 
@@ -165,7 +170,7 @@ def test_a_scrape_takes_a_readers_token_unless_metrics_are_open(tmp_path: Path) 
 
 
 def test_a_thousand_real_servers_are_told_in_a_moment() -> None:
-    """Some 0.25 s of a processor, beside the director's loop; what takes the loop's own time is a hundredth of it."""
+    """Some 0.25 s of a processor beside the director's loop, besides what the director takes to make its reports."""
     operations = sample()
     server, check = operations.server_reports[0], operations.health_reports[0]
     operations.server_reports = [dataclasses.replace(server, name=f"fw{number}") for number in range(1000)]

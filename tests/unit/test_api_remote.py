@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import http.client
 import json
@@ -21,8 +22,9 @@ from lasthop.api import answering
 from lasthop.api.client import Client, Credentials
 from lasthop.api.fake import ServedDirector
 from lasthop.api.sample import sample
+from lasthop.api.serving import serve
 from lasthop.errors import DirectorError
-from lasthop.model.access import Role
+from lasthop.model.access import Access, Role
 from lasthop.model.token import made
 from tests.unit.certificates import ADDRESS, Site, free_port, issue, make_site, secret_file
 
@@ -308,6 +310,25 @@ def test_strangers_who_say_nothing_are_sent_away(served: Site, monkeypatch: pyte
         with socket.create_connection(where, 10) as third:
             assert third.recv(1) == b"", "one too many is closed"
         assert Client("lb1", tmp_path).status(), "and the unix socket does not notice"
+
+
+def test_a_fault_in_opening_does_not_end_the_director(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(sample(), tmp_path / "lb1.sock")
+
+    async def fails(_: Access) -> None:
+        raise RuntimeError("unheard of")
+
+    async def run() -> list[str]:
+        noted: asyncio.Queue[str] = asyncio.Queue()
+        monkeypatch.setattr(server, "adapt", fails)
+        async with server:
+            keeping = asyncio.create_task(server.keep(Access, lambda _, problem: noted.put_nowait(str(problem))))
+            told = [await asyncio.wait_for(noted.get(), 10) for _ in range(2)]
+            assert not keeping.done()
+            keeping.cancel()
+        return told
+
+    assert any("fault in lasthop: RuntimeError: unheard of" in each for each in asyncio.run(run()))
 
 
 def test_a_director_is_asked_over_http_with_no_more_than_its_token() -> None:

@@ -112,6 +112,17 @@ def test_a_message_too_large_for_a_datagram_goes_along_as_a_sealed_file(
     assert entry["MESSAGE"] == "x" * 5_000_000
 
 
+@pytest.mark.usefixtures("root")
+def test_the_sentence_is_all_of_the_message(journal: socket.socket) -> None:
+    handler = Journald(journal.getsockname())
+    logging.basicConfig(handlers=[handler], force=True)
+    logs.name_director("lb1")
+    logging.getLogger("lasthop.x").warning("leg outside is down")
+    handler.close()
+    entry = parsed(journal.recv(4096))
+    assert (entry["MESSAGE"], entry["LASTHOP_DIRECTOR"]) == ("leg outside is down", "lb1")
+
+
 def test_what_the_journal_does_not_take_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handler = Journald(tmp_path / "nobody")
     handler.handle(logging.makeLogRecord({"msg": "all well", "levelno": logging.INFO}))

@@ -40,6 +40,7 @@ def test_the_status_of_a_healthy_director_has_no_problem() -> None:
     director, _ = started()
     status = dataclasses.asdict(director.status())
     assert 0 <= status.pop("uptime_s") < 60
+    assert status.pop("sweep")["sweeps"] == 1
     assert status == {
         "director": "lb1",
         "version": __version__,

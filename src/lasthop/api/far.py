@@ -26,7 +26,7 @@ DEFAULT_PORT = 8443
 #: OpenSSL's words for why a certificate is not good (x509_vfy.h), and what to do.
 _VERDICTS = {
     9: ("its certificate is not valid yet", "see that the clocks of both machines are right"),
-    10: ("its certificate has expired", "renew it there, then: systemctl reload lasthop"),
+    10: ("its certificate has expired", "renew it there, then: systemctl reload lasthop@NAME"),
     18: ("its certificate is signed by itself", "if you trust it, give it: --ca FILE"),
     19: ("its certificate is of a CA that is not trusted here", "give the CA's certificate: --ca FILE"),
     20: ("its certificate is of a CA that is not trusted here", "give the CA's certificate: --ca FILE"),

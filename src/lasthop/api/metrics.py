@@ -1,8 +1,8 @@
 """Metrics for Prometheus: a director's reports as samples.
 
 Owns which report becomes which metric of `lasthop.api.metric_list`, and that hops which come and go do not make ever
-new series. Reports are taken in the director's loop, all at one moment; writing them takes longer, and is done
-beside it.
+new series. Reports are taken in the director's loop, which has its turn between them; writing them takes longer, and is
+done beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lasthop.api.metric_list import METRICS, Kind
 from lasthop.model.access import DEFAULT_METRICS_HOPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fastapi import FastAPI
     from prometheus_client import Metric as Family
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: The hop that stands for all of a leg that have no series of their own.
 OTHERS = "others"
+#: Reasons that begin so are counted beside the one that says what became of a packet.
+EVENT = "event_"
 #: Health of a real server that needs nobody.
 _WELL = frozenset({"up", "standby"})
 
@@ -52,21 +54,21 @@ class Surroundings:
     """When the listener's certificate ends; None: there is no such listener."""
 
 
+def parts(operations: Operations, around: Surroundings) -> Iterator[Iterable[Sample]]:
+    """All that there is to tell, in parts none of which takes long."""
+    yield _of_director(operations)
+    yield _of_legs(operations)
+    yield (sample for service in operations.services() for sample in _of_service(service))
+    yield (sample for server in operations.servers() for sample in _of_server(server))
+    yield _of_courses(operations)
+    yield _of_hops(operations.hops(), around.hops)
+    if around.certificate_until is not None:
+        yield [("lasthop_api_certificate_expiry_timestamp_seconds", (), around.certificate_until)]
+
+
 def samples(operations: Operations, around: Surroundings) -> list[Sample]:
-    """All that there is to tell, now."""
-    return [
-        *_of_director(operations),
-        *_of_legs(operations),
-        *(sample for service in operations.services() for sample in _of_service(service)),
-        *(sample for server in operations.servers() for sample in _of_server(server)),
-        *_of_courses(operations),
-        *_of_hops(operations.hops(), around.hops),
-        *(
-            [("lasthop_api_certificate_expiry_timestamp_seconds", (), around.certificate_until)]
-            if around.certificate_until is not None
-            else []
-        ),
-    ]
+    """All of it, now."""
+    return [sample for part in parts(operations, around) for sample in part]
 
 
 def _of_director(operations: Operations) -> Iterator[Sample]:
@@ -81,7 +83,8 @@ def _of_director(operations: Operations) -> Iterator[Sample]:
     yield "lasthop_asymmetric_responses_total", (), status.asymmetric.count
     for counter in operations.counters():
         kind = "expected" if counter.expected else "unexpected"
-        yield "lasthop_packets_total", (counter.name, kind), counter.value
+        name = "lasthop_events_total" if counter.name.startswith(EVENT) else "lasthop_packets_total"
+        yield name, (counter.name, kind), counter.value
 
 
 def _of_legs(operations: Operations) -> Iterator[Sample]:
@@ -213,5 +216,9 @@ def add_metrics(app: FastAPI, operations: Operations, around: Surroundings) -> N
     )
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         async with writing:
-            body, kind = await asyncio.to_thread(written, samples(operations, around), accept)
+            given: list[Sample] = []
+            for part in parts(operations, around):
+                given.extend(part)
+                await asyncio.sleep(0)
+            body, kind = await asyncio.to_thread(written, given, accept)
         return Response(body, media_type=None, headers={"Content-Type": kind})

@@ -16,7 +16,7 @@ from lasthop.api.metrics import Surroundings
 from lasthop.api.peers import Groups, groups_of, let_in
 from lasthop.api.remote import Remote
 from lasthop.api.server import application
-from lasthop.errors import LasthopError
+from lasthop.errors import DirectorError, LasthopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +92,7 @@ class ApiServer:
         """Be open as `access` says, for good: now, whenever `look` is called, and again where something failed."""
         while True:
             self._look.clear()
-            problems = await self.adapt(access())
+            problems = await self._adapted(access())
             for about, problem in problems.items():
                 note(about, problem)
             wait = RETRY_S if problems[GROUPS] or problems[LISTENER] else LOOK_S
@@ -100,6 +100,14 @@ class ApiServer:
                 await asyncio.wait_for(self._look.wait(), wait)
             except TimeoutError:
                 continue
+
+    async def _adapted(self, access: Access) -> dict[str, LasthopError | None]:
+        try:
+            return await self.adapt(access)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, a director does not end for its API
+            _log.exception("API: can't be opened as configured")
+            told = f"can't open the API as configured: fault in lasthop: {type(fault).__name__}: {fault}"
+            return {GROUPS: None, LISTENER: DirectorError(told, "the director's log has the details")}
 
     def look(self) -> None:
         """Have `keep` see what is configured, and what is in the files now."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (x509_vfy.h).
 NOT_YET_VALID, EXPIRED = 9, 10
 _WHY = {NOT_YET_VALID: "is not valid yet", EXPIRED: "has expired"}
-_RENEW = "renew it, then: systemctl reload lasthop, or lasthop apply FILE"
+_RENEW = "renew it, then: systemctl reload lasthop@NAME, or lasthop apply FILE"
 #: A handshake has three flights.
 _FLIGHTS = 6
 

@@ -15,6 +15,7 @@ import click
 
 from lasthop.config import load, read
 from lasthop.daemon import logs
+from lasthop.daemon.file_watch import state_of
 from lasthop.daemon.memory import default_connections
 from lasthop.errors import NotRunningError
 
@@ -32,18 +33,20 @@ _FILE = click.argument("file", type=click.Path(path_type=Path))
     type=click.Choice([each.value for each in logs.Form]),
     help="How to log; default: journald if stderr is systemd's journal, else text.",
 )
-def run(file: Path, form: str | None) -> None:
+@click.option("--watch", is_flag=True, help="Apply FILE whenever it was changed, as SIGHUP does.")
+def run(file: Path, form: str | None, *, watch: bool) -> None:
     """Run the director of FILE in the foreground.
 
     SIGTERM ends the process and leaves the data plane forwarding; `lasthop detach` takes it out.
-    SIGHUP applies FILE again, as `lasthop apply FILE` does.
+    SIGHUP applies FILE again, as `lasthop apply FILE` does; a file with a mistake changes nothing.
     """
+    watched = state_of(file) if watch else None
     text = read(file)
     logs.set_up(logs.Form(form) if form else None)
     faulthandler.enable()  # systemd's watchdog ends a process that hangs by SIGABRT: the log then has where
     from lasthop.daemon.process import run as run_process
 
-    run_process(text, str(file.resolve()), default_connections())
+    run_process(text, str(file.absolute()), default_connections(), watched=watched)
 
 
 @click.command()

@@ -9,13 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lasthop.daemon import kernel_files
+from lasthop.daemon.kernel_files import field_of, in_force, mounted, sysctl, text
 from lasthop.director.surroundings import surroundings_of
-from lasthop.network.drivers import XdpFeatures, receive_offloads, xdp_features
-from lasthop.network.interface import Observation
+from lasthop.errors import LasthopError
+from lasthop.network.drivers import XdpFeatures, merges_segments, receive_channels, receive_offloads, xdp_features
 from lasthop.policy.findings import Finding, Interface, Machine, Severity, judge_machine
+from lasthop.policy.host_findings import judge_host, judge_ways
+from lasthop.policy.interface_findings import describe
 from lasthop.policy.leg_findings import judge_configuration
 from lasthop.policy.vlan_devices import vlan_device
 
@@ -23,39 +28,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lasthop.model.configuration import Configuration
-    from lasthop.network.interface import Link, Network
+    from lasthop.network.interface import Link, Network, Observation
 
 _ALL_USERS = 2**32 - 1
+_OWN_PROGRAMS = "lh_"
 _SIGNS = {Severity.OK: ("✔", "green"), Severity.WARNING: ("!", "yellow"), Severity.ERROR: ("✘", "bold red")}
-
-
-def _text(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-
-
-def _number(path: str) -> int | None:
-    text = _text(path)
-    return int(text) if text is not None and text.strip().isdigit() else None
-
-
-def _sysctl(key: str) -> int | None:
-    """A sysctl of this process's network namespace; `key` has slashes."""
-    return _number(f"/proc/sys/{key}")
-
-
-def _field(text: str, name: str) -> str | None:
-    """The value of ``Name: value`` in a file such as /proc/meminfo."""
-    lines = (line.partition(":") for line in text.splitlines())
-    return next((value.strip() for key, _, value in lines if key == name), None)
-
-
-def _mounted(mounts: str, place: str, kind: str) -> bool:
-    """Whether `place` holds a file system of `kind`; a later mount at the same place hides the earlier."""
-    kinds = [words[2] for words in map(str.split, mounts.splitlines()) if words[1] == place]
-    return bool(kinds) and kinds[-1] == kind
 
 
 def _libbpf_version() -> str | None:
@@ -68,15 +45,10 @@ def _libbpf_version() -> str | None:
     return version.decode().removeprefix("v")
 
 
-def _in_force(interface: str, key: str) -> int | None:
-    """The larger of the value for all interfaces and the interface's own."""
-    readings = (_sysctl(f"net/ipv4/conf/{name}/{key}") for name in ("all", interface))
-    return max((reading for reading in readings if reading is not None), default=None)
-
-
 def _interface(link: Link, control: socket.socket, features: dict[int, XdpFeatures] | None) -> Interface:
-    offloads = receive_offloads(control, link.name)
-    redirects = _in_force(link.name, "send_redirects")
+    offloads, channels = receive_offloads(control, link.name), receive_channels(control, link.name)
+    redirects = in_force(link.name, "send_redirects")
+    queues, rps = kernel_files.queues(link.name)
     return Interface(
         up=link.up,
         mtu=link.mtu,
@@ -85,16 +57,38 @@ def _interface(link: Link, control: socket.socket, features: dict[int, XdpFeatur
         xdp=None if features is None else bool(features.get(link.ifindex, 0) & XdpFeatures.BASIC),
         lro=None if offloads is None else offloads.lro,
         rxvlan=None if offloads is None else offloads.rxvlan,
-        rp_filter=_in_force(link.name, "rp_filter"),
+        rp_filter=in_force(link.name, "rp_filter"),
         send_redirects=None if redirects is None else bool(redirects),
+        kind=link.kind,
+        mac=link.mac,
+        networks=frozenset(each.network for each in link.addresses if isinstance(each, IPv4Interface)),
+        arp_ignore=in_force(link.name, "arp_ignore"),
+        gro=merges_segments(control, link.name),
+        queues=channels[0] if channels else queues,
+        queues_max=channels[1] if channels else None,
+        rps=rps,
+        foreign=_foreign(link.ifindex),
     )
 
 
-def _interfaces(configuration: Configuration, links: dict[str, Link]) -> dict[str, Interface]:
-    """The interfaces of the legs that exist."""
+def _foreign(ifindex: int) -> tuple[str, ...]:
+    """Programs on an interface that are not lasthop's; none where they may not be read."""
+    try:
+        from lasthop.dataplane.attach import programs_on
+
+        return tuple(name for name in programs_on(ifindex) if not name.startswith(_OWN_PROGRAMS))
+    except (LasthopError, OSError):
+        return ()
+
+
+def _interfaces(configuration: Configuration | None, links: dict[str, Link]) -> dict[str, Interface]:
+    """The interfaces of the legs that exist; without a configuration, those a leg might be on."""
+    if configuration is None:
+        names = [link.name for link in links.values() if not link.virtual]
+    else:
+        names = [leg.interface for leg in configuration.legs if leg.interface in links]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         features = xdp_features()
-        names = [leg.interface for leg in configuration.legs if leg.interface in links]
         return {name: _interface(links[name], control, features) for name in names}
 
 
@@ -112,24 +106,31 @@ def _vlan_devices(configuration: Configuration, observation: Observation) -> fro
 
 def read_machine(configuration: Configuration | None, network: Network) -> Machine:
     """Read this machine, seen from this process's namespaces. Raises NetworkError if netlink refuses."""
-    capabilities = _field(_text("/proc/self/status") or "", "CapEff") or "0"
-    users = (_text("/proc/self/uid_map") or "").split()
-    memory = _field(_text("/proc/meminfo") or "", "MemAvailable")
-    forwards, forwards6 = _sysctl("net/ipv4/ip_forward"), _sysctl("net/ipv6/conf/all/forwarding")
-    observation = Observation() if configuration is None else network.observe()
+    capabilities = field_of(text("/proc/self/status") or "", "CapEff") or "0"
+    users = (text("/proc/self/uid_map") or "").split()
+    memory = field_of(text("/proc/meminfo") or "", "MemAvailable")
+    forwards, forwards6 = sysctl("net/ipv4/ip_forward"), sysctl("net/ipv6/conf/all/forwarding")
+    unprivileged = sysctl("kernel/unprivileged_bpf_disabled")
+    observation = network.observe()
     return Machine(
         kernel=os.uname().release,
         btf=Path("/sys/kernel/btf/vmlinux").exists(),
-        bpffs=_mounted(_text("/proc/self/mounts") or "", "/sys/fs/bpf", "bpf"),
+        bpffs=mounted(text("/proc/self/mounts") or "", "/sys/fs/bpf", "bpf"),
         capabilities=int(capabilities, 16),
         initial_user_namespace=users == ["0", "0", str(_ALL_USERS)],
         libbpf=_libbpf_version(),
-        bpf_jit=_sysctl("net/core/bpf_jit_enable"),
+        bpf_jit=sysctl("net/core/bpf_jit_enable"),
         ip_forward=None if forwards is None else bool(forwards),
         ip6_forward=None if forwards6 is None else bool(forwards6),
         memory_available=None if memory is None else int(memory.split()[0]) * 1024,
-        interfaces={} if configuration is None else _interfaces(configuration, observation.links),
+        interfaces=_interfaces(configuration, observation.links),
         vlan_devices=frozenset() if configuration is None else _vlan_devices(configuration, observation),
+        processors=kernel_files.processors(),
+        unprivileged_bpf=None if unprivileged is None else not unprivileged,
+        conntrack=kernel_files.tracked(),
+        neighbour_limits=kernel_files.neighbour_limits(),
+        lvs_services=kernel_files.lvs_services(),
+        running=kernel_files.running(),
     )
 
 
@@ -140,8 +141,10 @@ def diagnose(configuration: Configuration | None, network: Network) -> list[Find
     `lasthop.policy.findings.any_error`. Raises NetworkError if netlink refuses.
     """
     machine = read_machine(configuration, network)
-    findings = judge_machine(machine)
-    return findings if configuration is None else findings + judge_configuration(configuration, machine)
+    findings = [*judge_machine(machine), *judge_host(machine)]
+    if configuration is None:
+        return [*findings, *(describe(name, interface) for name, interface in machine.interfaces.items())]
+    return [*findings, *judge_ways(configuration, machine), *judge_configuration(configuration, machine)]
 
 
 def _summary(findings: list[Finding]) -> str:

@@ -13,12 +13,13 @@ import os
 import signal
 import time
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lasthop.api.location import socket_path
 from lasthop.api.serving import serve
 from lasthop.config import parse, read
-from lasthop.daemon import logs, wiring
+from lasthop.daemon import file_watch, logs, wiring
 from lasthop.daemon.notify import Notifier
 from lasthop.daemon.service import Service
 from lasthop.director.health import HealthWatch
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lasthop.api.serving import ApiServer
+    from lasthop.daemon.file_watch import State
     from lasthop.daemon.service import Pulse
     from lasthop.director.director import Director
 
@@ -41,11 +43,12 @@ _DRAIN_S = 0.5
 _SWEEP_SHARE = 0.05
 
 
-def run(text: str, file: str, default_connections: int) -> None:
+def run(text: str, file: str, default_connections: int, *, watched: State = None) -> None:
     """Run the director of `text`, which is in `file`, until SIGTERM, SIGINT or a detach; SIGHUP applies `file` again.
 
-    Edits that were made to the same text before are made again. `default_connections` is the size of the table where a
-    file does not say. Raises ConfigurationError for a file with mistakes, LasthopError if it cannot start.
+    `watched` is what the file was when it was read, if a change of it is to be applied as well. Edits that were made to
+    the same text before are made again. `default_connections` is the size of the table where a file does not say.
+    Raises ConfigurationError for a file with mistakes, LasthopError if it cannot start.
     """
     notifier = Notifier.taken_from(os.environ)
     given = parse(text, file, default_connections)
@@ -55,7 +58,7 @@ def run(text: str, file: str, default_connections: int) -> None:
         journal = wiring.journal(name)
         configuration = journal.restore(given, text, file)
         with closing(wiring.start(configuration, file, watch.observe(), default_connections, journal)) as director:
-            asyncio.run(_serve(director, watch, name, file, notifier))
+            asyncio.run(_serve(director, watch, file, notifier, watched=watched))
 
 
 @contextmanager
@@ -81,7 +84,8 @@ def _only_one(name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def _serve(director: Director, watch: NetworkWatch, name: str, file: str, notifier: Notifier) -> None:
+async def _serve(director: Director, watch: NetworkWatch, file: str, notifier: Notifier, *, watched: State) -> None:
+    name = director.configuration.director.name
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +94,11 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str, 
     service = Service(notifier, director.servers, lambda: len(director.configuration.services))
     health = HealthWatch(wiring.probes(), Paths(), wiring.health_file(name))
     async with serve(director, socket_path(name)) as api:
-        loop.add_signal_handler(signal.SIGHUP, _apply_again, director, file, api, service)
+
+        def apply_again(why: str) -> None:
+            _apply_again(director, file, api, service, why)
+
+        loop.add_signal_handler(signal.SIGHUP, apply_again, "SIGHUP")
         director.on_applied.append(api.look)
         _log.info("director %s is running", name)
         tasks = [
@@ -105,6 +113,10 @@ async def _serve(director: Director, watch: NetworkWatch, name: str, file: str, 
                 service.keep(),
             )
         ]
+        if watched is not None:
+            told = f"{file} was changed"
+            following = file_watch.follow(Path(file), watched, lambda: apply_again(told))
+            tasks.append(asyncio.create_task(following))
         service.ready()
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -148,12 +160,12 @@ async def _resize_forever(director: Director) -> None:
         await asyncio.sleep(time.monotonic() - began if going else _SWEEP_S)
 
 
-def _apply_again(director: Director, file: str, api: ApiServer, service: Service) -> None:
+def _apply_again(director: Director, file: str, api: ApiServer, service: Service, why: str) -> None:
     api.look()
     try:
         with service.reloading():
             report = director.apply(read(file), file)
     except LasthopError as error:
-        _log.error("SIGHUP: nothing changed: %s", error)
+        _log.error("%s: nothing changed: %s", why, error)
     else:
-        _log.info("SIGHUP: applied %s: %d changes", file, len(report.changes))
+        _log.info("%s: applied %s: %d changes", why, file, len(report.changes))

@@ -63,7 +63,8 @@ class Attacher:
     def refuse_foreign(self, leg: str, interface: str, ifindex: int) -> None:
         """Raise DataPlaneError if another director's programs are on the interface."""
         others = self._pins.programs_of_others()
-        for program_id in _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex):
+        own = {int(info.prog_id) for _, info in self._pins.link_infos(self._pins.links)}
+        for program_id in {*_tcx_programs(ifindex), *_filter_programs(ifindex), *_xdp_programs(ifindex)} - own:
             name, map_ids = _describe(program_id)
             if program_id in others or (name.startswith("lh_") and not self._own_map_ids() & map_ids):
                 raise DataPlaneError(
@@ -249,6 +250,12 @@ def detach_filter(ifindex: int) -> None:
 def uses_map(ifindex: int, map_id: int) -> bool:
     """Whether the filter with our handle runs a program that uses a map: ours, if the map is."""
     return any(map_id in _describe(program_id)[1] for program_id in _filter_programs(ifindex))
+
+
+def programs_on(ifindex: int) -> list[str]:
+    """Names of the programs on an interface in the order of tcx, clsact, XDP; those this process may not read lack."""
+    ids = _tcx_programs(ifindex) + _filter_programs(ifindex) + _xdp_programs(ifindex)
+    return [name for program_id in ids if (name := _describe(program_id)[0])]
 
 
 def _hook(ifindex: int) -> object:

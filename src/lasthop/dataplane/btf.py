@@ -15,6 +15,7 @@ from lasthop.errors import DataPlaneError
 
 _INT, _POINTER, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
 _SECTION = 15
+_MAPS = ".maps"
 _TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TAG = 8, 9, 10, 11, 18
 _ALIASES = frozenset({_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TAG})
 _SIGNED = 1
@@ -47,6 +48,30 @@ class Btf:
         _, info, _ = self._head(type_id)
         entries = ffi.cast("int *", self._body(type_id))
         return {self._string(entries[2 * i]): entries[2 * i + 1] for i in range(info & 0xFFFF)}
+
+    def maps(self) -> dict[str, dict[str, np.dtype[Any]]]:
+        """Name of each map -> the dtypes of its ``key`` and ``value``, as far as it has any."""
+        found = {}
+        for type_id in range(1, library().btf__type_cnt(self._btf)):
+            kind, info, name = self._head(type_id)
+            if kind != _SECTION or name != _MAPS:
+                continue
+            words = ffi.cast("unsigned int *", self._body(type_id))
+            for i in range(info & 0xFFFF):
+                variable = library().btf__type_by_id(self._btf, words[3 * i])
+                found[self._string(variable.name_off)] = self._pointed_at(variable.size_or_type)
+        return found
+
+    def _pointed_at(self, type_id: int) -> dict[str, np.dtype[Any]]:
+        """What the members ``key`` and ``value`` of a map's definition point at (``__type`` in bpf/kernel.h)."""
+        record = library().btf__type_by_id(self._btf, type_id)
+        words = ffi.cast("unsigned int *", self._body(type_id))
+        pointers = {self._string(words[3 * i]): words[3 * i + 1] for i in range(record.info & 0xFFFF)}
+        return {
+            name: self._dtype(library().btf__type_by_id(self._btf, pointers[name]).size_or_type)
+            for name in ("key", "value")
+            if name in pointers
+        }
 
     def _find(self, kind: int, name: str) -> int:
         try:

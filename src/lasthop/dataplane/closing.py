@@ -21,7 +21,7 @@ from lasthop.dataplane.loader import map_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lasthop.dataplane.pins import Pins
 
@@ -49,24 +49,33 @@ def close_legs(pins: Pins, legs: Map, netns: int) -> None:
 
     At no moment is a leg without a program. Raises DataPlaneError, and then the director forwards as before.
     """
-    closed = _tags_of(legs)
-    with _loaded() as (program, maps):
-        for leg in closed:
-            maps[_LEGS].update(leg.tobytes(), b"\1\0\0\0")
-        maps[_STATE].update(bytes(4), np.array([(0, netns)], _CLOSED).tobytes())
-        for name, table in maps.items():
+    with closing(legs.view(abi.types().struct("leg")), netns) as program:
+        for name, table in program.maps.items():
             (pins.maps / name).unlink(missing_ok=True)
             pins.put(table.fd, pins.maps / name)
-        for ifindex in np.unique(closed["ifindex"]).tolist():
-            pin = pins.links / f"tcx-{ifindex}"
-            if not swap_link(pins, pin, ifindex, program):
-                attach_filter(program, ifindex, f"close interface {ifindex}")
+        program.put_on_legs(pins)
     for pin in pins.links.iterdir():
         if not pin.name.startswith("tcx-"):
             pin.unlink()
     for pin in pins.maps.iterdir():
         if pin.name not in {_STATE, _LEGS}:
             pin.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The closing programs, loaded for some legs."""
+
+    programs: dict[str, int]
+    maps: dict[str, Map]
+    interfaces: tuple[int, ...]
+
+    def put_on_legs(self, pins: Pins) -> None:
+        """Let nothing be forwarded any more: tc drops, and XDP leaves it to tc."""
+        for ifindex in self.interfaces:
+            swap_link(pins, pins.links / f"xdp-{ifindex}", ifindex, self.programs["lh_closed_xdp"])
+            if not swap_link(pins, pins.links / f"tcx-{ifindex}", ifindex, self.programs["lh_closed"]):
+                attach_filter(self.programs["lh_closed"], ifindex, f"close interface {ifindex}")
 
 
 def closed_legs(pins: Pins) -> ClosedLegs | None:
@@ -96,36 +105,42 @@ def open_filters(pins: Pins) -> None:
                 detach_filter(ifindex)
 
 
-def _tags_of(legs: Map) -> Any:  # noqa: ANN401 -- a structured array
-    entries = legs.view(abi.types().struct("leg"))
-    used = entries[entries["ifindex"] > 0]
+@contextmanager
+def closing(legs: Any, netns: int) -> Iterator[Closing]:  # noqa: ANN401 -- a structured array
+    """The closing programs for `legs`, entries of the map of that name. Raises DataPlaneError."""
+    used = legs[legs["ifindex"] > 0]
     closed = np.zeros(len(used), _LEG)
     closed["ifindex"] = used["ifindex"]
     closed["outer"], closed["inner"] = used["tags"]["vid"][:, 0], used["tags"]["vid"][:, 1]
-    return closed
-
-
-@contextmanager
-def _loaded() -> Iterator[tuple[int, dict[str, Map]]]:
-    """The closing program's descriptor, and its maps."""
     lib, path = library(), abi.object_path().with_name("closed.bpf.o")
     handle = lib.bpf_object__open_file(os.fsencode(path), ffi.NULL)
     if handle == ffi.NULL:
         raise DataPlaneError(f"can't open the BPF object {path}", "reinstall lasthop")
     try:
         check(lib.bpf_object__load(handle), "load the closing program")
-        program = lib.bpf_object__next_program(handle, ffi.NULL)
         maps = {}
-        table = lib.bpf_object__next_map(handle, ffi.NULL)
-        while table != ffi.NULL:
+        for table in _each(lib.bpf_object__next_map, handle):
             name, fd = ffi.string(lib.bpf_map__name(table)).decode(), lib.bpf_map__fd(table)
             if name in {_STATE, _LEGS}:
                 info = map_info(fd)
                 maps[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
-            table = lib.bpf_object__next_map(handle, table)
-        yield lib.bpf_program__fd(program), maps
+        programs = {
+            ffi.string(lib.bpf_program__name(each)).decode(): lib.bpf_program__fd(each)
+            for each in _each(lib.bpf_object__next_program, handle)
+        }
+        for leg in closed:
+            maps[_LEGS].update(leg.tobytes(), b"\1\0\0\0")
+        maps[_STATE].update(bytes(4), np.array([(0, netns)], _CLOSED).tobytes())
+        yield Closing(programs, maps, tuple(np.unique(closed["ifindex"]).tolist()))
     finally:
         lib.bpf_object__close(handle)
+
+
+def _each(following: Callable[[Any, Any], Any], handle: Any) -> Iterator[Any]:  # noqa: ANN401 -- cffi pointers
+    current = following(handle, ffi.NULL)
+    while current != ffi.NULL:
+        yield current
+        current = following(handle, current)
 
 
 @contextmanager

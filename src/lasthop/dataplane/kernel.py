@@ -28,6 +28,7 @@ from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.loader import load
+from lasthop.dataplane.migration import take_over
 from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.probing import KernelProbing
@@ -75,6 +76,7 @@ class KernelDataPlane:
         existed = self._pins.exist()
         self._pins.make()
         try:
+            take_over(self._pins, connections)
             role, following = resume(self._pins)
             self._loaded = load(self._pins, connections, role=role, next_connections=following)
             self._attacher = Attacher(self._pins, self._loaded)

@@ -28,6 +28,34 @@ class Pins:
         self.maps = self.root / "maps"
         self.links = self.root / "links"
 
+    def beside(self) -> Pins:
+        """The same, with other maps: those that are made to take the place of these."""
+        other = Pins(self.root.name)
+        other.maps = self.root / "maps-next"
+        return other
+
+    @property
+    def done(self) -> bool:
+        """Whether `mark_done` was called: nothing is left but to rename these maps."""
+        return self._mark.is_dir()
+
+    def mark_done(self) -> None:
+        """Mark that programs use these maps and no others: bpffs has no files, so it is a folder."""
+        self._mark.mkdir(exist_ok=True)
+
+    def remove_maps(self) -> None:
+        """Unpin these maps alone. Idempotent."""
+        if self.maps.is_dir():
+            for pin in self.maps.iterdir():
+                pin.unlink()
+            self.maps.rmdir()
+        if self._mark.is_dir():
+            self._mark.rmdir()
+
+    @property
+    def _mark(self) -> Path:
+        return self.maps.with_name(f"{self.maps.name}-done")
+
     def make(self) -> None:
         """Create the folders. Idempotent."""
         if not _is_bpffs(BPFFS):
@@ -74,6 +102,8 @@ class Pins:
                 for pin in folder.iterdir():
                     pin.unlink()
                 folder.rmdir()
+        if self.maps.name == "maps":
+            self.beside().remove_maps()
         if self.root.is_dir():
             self.root.rmdir()
 

@@ -82,6 +82,7 @@ class Knowledge:
             self._size = size = self._live.sweep()
             self._swept_at = time.monotonic()
             self._sweep_took_s = self._swept_at - began
+            self._swept(self._sweep_took_s, whole=True)
         return size
 
     def _swept(self, took_s: float, *, whole: bool) -> None:

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GDRVINFO = 0x03
 _ETHTOOL_GFLAGS = 0x25
+_ETHTOOL_GGRO = 0x2B
+_ETHTOOL_GCHANNELS = 0x3C
 _FLAG_RXVLAN = 1 << 8
 _FLAG_LRO = 1 << 15
 _DRVINFO_SIZE = 196
 _DRVINFO_DRIVER = slice(4, 36)
 _VALUE_SIZE = 8
+#: struct ethtool_channels: the most of rx, tx, other, combined, then as many as are in use.
+_CHANNELS = struct.Struct("9I")
 #: struct ifreq: the name, then a union of 24 bytes whose first member here is a pointer.
 _IFREQ = struct.Struct("16sP16x")
 
@@ -86,6 +90,21 @@ def receive_offloads(control: socket.socket, interface: str) -> ReceiveOffloads 
         return None
     flags = struct.unpack_from("I", answer, 4)[0]
     return ReceiveOffloads(lro=bool(flags & _FLAG_LRO), rxvlan=bool(flags & _FLAG_RXVLAN))
+
+
+def merges_segments(control: socket.socket, interface: str) -> bool | None:
+    """Whether generic receive offload is on; None where nobody says."""
+    answer = _ethtool(control, interface, _ETHTOOL_GGRO, _VALUE_SIZE)
+    return None if answer is None else bool(struct.unpack_from("I", answer, 4)[0])
+
+
+def receive_channels(control: socket.socket, interface: str) -> tuple[int, int] | None:
+    """Receive queues in use, and the most there could be; None where the driver does not say."""
+    answer = _ethtool(control, interface, _ETHTOOL_GCHANNELS, _CHANNELS.size)
+    if answer is None:
+        return None
+    _, most_rx, _, _, most_combined, rx, _, _, combined = _CHANNELS.unpack(answer)
+    return rx + combined, max(most_combined, most_rx)
 
 
 class _DeviceMessage(genlmsg):  # type: ignore[misc] # pyroute2 ships no types

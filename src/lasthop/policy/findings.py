@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network
 
 OLDEST_KERNEL = (6, 1)
 FIRST_KERNEL_WITH_TCX = (6, 6)
@@ -36,6 +40,12 @@ class Capability(IntEnum):
 
 
 NEEDED_CAPABILITIES = (Capability.BPF, Capability.NET_ADMIN, Capability.PERFMON, Capability.NET_RAW)
+_CAPABILITY_IS_FOR = {
+    Capability.BPF: "loads maps and programs",
+    Capability.NET_ADMIN: "attaches programs, has neighbours resolved",
+    Capability.PERFMON: "lets programs compute with pointers",
+    Capability.NET_RAW: "sends pings and path probes",
+}
 #: bpf_capable() and perfmon_capable() of include/linux/capability.h take CAP_SYS_ADMIN as well.
 _IMPLIED_BY_SYS_ADMIN = frozenset({Capability.BPF, Capability.PERFMON})
 
@@ -85,6 +95,22 @@ class Interface:
     """In force: the larger of ``all`` and its own (Documentation/networking/ip-sysctl.rst)."""
     send_redirects: bool | None = None
     """In force: ``all`` or its own."""
+    kind: str = ""
+    """As `Link.kind`."""
+    mac: str = ""
+    networks: frozenset[IPv4Network] = frozenset()
+    """That its addresses are in."""
+    arp_ignore: int | None = None
+    """In force: the larger of ``all`` and its own."""
+    gro: bool | None = None
+    queues: int | None = None
+    """Receive queues in use."""
+    queues_max: int | None = None
+    """As many as ``ethtool -L`` would give it."""
+    rps: bool = False
+    """Some queue's packets are spread over processors by software."""
+    foreign: tuple[str, ...] = ()
+    """Names of the programs that are attached and are not lasthop's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +137,26 @@ class Machine:
     """Names of the tagged legs that the kernel has a VLAN interface for."""
     ip6_forward: bool | None = None
     """net.ipv6.conf.all.forwarding; None also where there is no IPv6."""
+    processors: int = 1
+    unprivileged_bpf: bool | None = None
+    """Users without a capability may load programs."""
+    conntrack: tuple[int, int] | None = None
+    """Connections that the kernel tracks in this namespace, and the most it would; None: it tracks none."""
+    neighbour_limits: dict[int, int] = field(default_factory=dict)
+    """By IP version: gc_thresh3, the most neighbours that the kernel keeps."""
+    lvs_services: int = 0
+    running: frozenset[str] = frozenset()
+    """Names of processes that matter: keepalived."""
 
 
-def _version(release: str) -> tuple[int, int]:
+def version_of(release: str) -> tuple[int, int]:
+    """Major and minor number of a kernel's release, 0.0 of what is none."""
     numbers = re.match(r"(\d+)\.(\d+)", release)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
 def _kernel(machine: Machine) -> list[Finding]:
-    version = _version(machine.kernel)
+    version = version_of(machine.kernel)
     if version < OLDEST_KERNEL:
         oldest = ".".join(map(str, OLDEST_KERNEL))
         remedy = "apt install linux-image-amd64 && reboot"
@@ -144,18 +181,18 @@ def _bpffs(machine: Machine) -> Finding:
     return error("bpffs", "no bpf file system at /sys/fs/bpf to pin to", "mount -t bpf bpf /sys/fs/bpf")
 
 
-def _capabilities(machine: Machine) -> Finding:
-    def held(capability: Capability) -> bool:
-        return bool(machine.capabilities >> capability & 1)
+def holds(machine: Machine, capability: Capability) -> bool:
+    """Whether this process has a capability, or one that stands for it."""
+    implied = capability in _IMPLIED_BY_SYS_ADMIN and machine.capabilities >> Capability.SYS_ADMIN & 1
+    return bool(machine.capabilities >> capability & 1 or implied)
 
-    missing = [
-        f"CAP_{capability.name}"
-        for capability in NEEDED_CAPABILITIES
-        if not held(capability) and not (capability in _IMPLIED_BY_SYS_ADMIN and held(Capability.SYS_ADMIN))
-    ]
+
+def _capabilities(machine: Machine) -> Finding:
+    missing = [capability for capability in NEEDED_CAPABILITIES if not holds(machine, capability)]
     if missing:
-        names = " ".join(missing)
-        return error("capabilities", f"missing: {names}", f'run as root, or in the unit: AmbientCapabilities="{names}"')
+        names = " ".join(f"CAP_{each.name}" for each in missing)
+        told = ", ".join(f"CAP_{each.name} ({_CAPABILITY_IS_FOR[each]})" for each in missing)
+        return error("capabilities", f"missing: {told}", f'run as root, or in the unit: AmbientCapabilities="{names}"')
     if not machine.initial_user_namespace:
         what = "held in a user namespace of its own, where the kernel grants BPF to nobody"
         return error("capabilities", what, "run outside the container, or in one without its own user namespace")

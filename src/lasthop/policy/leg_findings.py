@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.model.leg import Mode
 from lasthop.policy.findings import error, fine, warning
+from lasthop.policy.interface_findings import judge_interface, judge_neighbourhood
 from lasthop.policy.limits import BYTES_PER_CONNECTION, MIN_CONNECTIONS
 from lasthop.policy.placement import strip_nothing
 from lasthop.policy.vlan_devices import commands
@@ -101,6 +102,7 @@ def _leg(leg: Leg, machine: Machine, *, one_arm: bool) -> list[Finding]:
         *_offloads(subject, leg, interface),
         *_reverse_path(subject, leg, interface),
         *_redirects(subject, leg, interface, one_arm=one_arm),
+        *judge_interface(subject, leg.interface, interface, machine.processors),
     ]
 
 
@@ -139,4 +141,6 @@ def judge_configuration(configuration: Configuration, machine: Machine) -> list[
         zones[leg.zone].append(leg)
     legs = [each for leg in configuration.legs for each in _leg(leg, machine, one_arm=len(zones[leg.zone]) == 1)]
     mtus = [each for zone, its_legs in zones.items() for each in _mtu(zone, its_legs, machine)]
-    return [*legs, *mtus, *_memory(configuration.director.connections, machine)]
+    used = {leg.interface for leg in configuration.legs} & machine.interfaces.keys()
+    neighbourhood = judge_neighbourhood({name: machine.interfaces[name] for name in used})
+    return [*legs, *mtus, *neighbourhood, *_memory(configuration.director.connections, machine)]
