@@ -14,7 +14,7 @@ from lasthop.lab.waiting import wait_until
 from tests.faults.settings import PATIENCE_S, apply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from lasthop.lab.director_process import DirectorProcess
     from lasthop.lab.topology import Topology
