@@ -143,15 +143,16 @@ class Machine:
         state: Path | None = None,
         options: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> subprocess.Popen[str]:
         """Start a director and wait until it listens; it keeps its changes in `state`, or where its file is.
 
-        `settings` are put into its environment.
+        `settings` are put into its environment; `before` is put in front of the command, such as setpriv.
         """
         command = [sys.executable, "-m", "lasthop", "run", *options, file]
         with (self.folder / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
-                [*self._entering, "setpriv", "--pdeathsig", "KILL", *command],
+                [*self._entering, *before, "setpriv", "--pdeathsig", "KILL", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

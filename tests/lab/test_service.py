@@ -1,9 +1,10 @@
-"""A director tells the service manager that started it when it forwards, reloads, lives and ends."""
+"""A director with a service's capabilities tells its manager when it forwards, reloads, lives and ends."""
 
 from __future__ import annotations
 
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+#: The capabilities of packaging/systemd/lasthop@.service.
+WITH_FOUR = ("setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon,+net_raw")
 ALL_UP = "STATUS=2 services, 2 real servers, 2 up"
 
 
@@ -36,7 +39,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[socket.socket]
 @pytest.fixture(scope="module")
 def director(machine: Machine, manager: socket.socket) -> subprocess.Popen[str]:
     settings = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "3000000"}
-    return machine.start(machine.write(), settings=settings)
+    return machine.start(machine.write(), settings=settings, before=WITH_FOUR)
 
 
 def heard(manager: socket.socket, wanted: str) -> list[str]:
@@ -45,6 +48,11 @@ def heard(manager: socket.socket, wanted: str) -> list[str]:
         lines = manager.recv(4096).decode().split("\n")
         if any(line.startswith(wanted) for line in lines):
             return lines
+
+
+def test_it_has_the_capabilities_of_the_unit_alone(director: subprocess.Popen[str]) -> None:
+    status = Path(f"/proc/{director.pid}/status").read_text()
+    assert f"CapEff:\t{1 << 39 | 1 << 38 | 1 << 13 | 1 << 12:016x}\n" in status
 
 
 @pytest.mark.usefixtures("director")

@@ -19,7 +19,7 @@ from tests.packages import debian_root
 from tests.packages.booted import Booted, control_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 UNIT = "lasthop@lb1.service"
@@ -34,6 +34,12 @@ link set far-eth0 up
 link set eth1 up
 link set far-eth1 up
 """
+
+PING = '[service.health]\ncheck = "ping"\ntarget = "10.0.1.1"\ninterval = 1\n'
+SCRIPT = '[service.health]\ncheck = "script"\ncommand = ["/usr/bin/test", "-d", "/etc/lasthop"]\ninterval = 1\n'
+LEGS = 'mark = 2\nmatch = [{ leg = "firewalls" }]\n'
+HEALTH = {'scheduler = "wlc"\n': f'scheduler = "wlc"\n{PING}', LEGS: f"{LEGS}{SCRIPT}"}
+CLOSED = {"[director]\n": '[director]\non_detach = "closed"\n'}
 
 if os.geteuid():
     pytest.skip("a Debian of its own needs root", allow_module_level=True)
@@ -64,6 +70,21 @@ def machine(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator
 def attached(machine: Booted) -> bool:
     """Whether a data plane of lasthop's is pinned."""
     return machine.run("test", "-d", "/sys/fs/bpf/lasthop/lb1/maps").returncode == 0
+
+
+def runs_anew(machine: Booted, before: str) -> bool:
+    """Whether the director runs, by another process than `before`."""
+    return machine.property(UNIT, "SubState") == "running" and machine.property(UNIT, "MainPID") not in (before, "0")
+
+
+def apply(machine: Booted, changes: Mapping[str, str], verb: str = "reload") -> None:
+    """Let the example, with some of its text replaced, be what runs."""
+    text = (machine.root / f"{FILE}.example").read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    (machine.root / FILE).write_text(text)
+    machine.must("systemctl", verb, UNIT)
 
 
 def servers(machine: Booted) -> list[dict[str, Any]]:
@@ -125,16 +146,54 @@ def test_a_reload_applies_the_file_and_one_with_a_mistake_fails(machine: Booted)
     machine.must("systemctl", "reload", UNIT)
 
 
+def test_a_director_without_a_file_does_not_start_and_says_which_file_it_wants(machine: Booted) -> None:
+    assert machine.run("systemctl", "start", "lasthop@nobody").returncode != 0
+    assert "/etc/lasthop/nobody.toml" in machine.must("journalctl", "--unit", "lasthop@nobody")
+
+
+def test_health_checks_work_within_what_the_unit_may_do(machine: Booted) -> None:
+    apply(machine, HEALTH)
+
+    def all_up() -> bool:
+        told = json.loads(machine.must("lasthop", "health", "--json"))
+        return {(each["check"], each["health"]) for each in told} == {("ping", "up"), ("script", "up")}
+
+    machine.wait(all_up, "the first checks")
+    apply(machine, {})
+
+
+def test_users_of_the_group_may_look_and_change_nothing(machine: Booted) -> None:
+    machine.must("useradd", "--groups", "lasthop", "reader")
+    machine.must("useradd", "stranger")
+    as_reader = ["setpriv", "--reuid=reader", "--regid=reader", "--init-groups"]
+    assert "Director lb1" in machine.must(*as_reader, "lasthop", "status")
+    assert machine.run(*as_reader, "lasthop", "disable", "fw1").returncode == 1
+    as_stranger = ["setpriv", "--reuid=stranger", "--regid=stranger", "--init-groups"]
+    assert machine.run(*as_stranger, "lasthop", "status").returncode == 1
+
+
+def test_a_director_that_hangs_is_ended_by_the_watchdog_which_says_where_and_started_again(machine: Booted) -> None:
+    drop_in = machine.root / "etc/systemd/system/lasthop@.service.d/watchdog.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nWatchdogSec=3\n")
+    machine.must("systemctl", "daemon-reload")
+    machine.must("systemctl", "restart", UNIT)
+    before = machine.property(UNIT, "MainPID")
+    machine.must("sh", "-c", f"kill -STOP {before}")
+    machine.wait(lambda: runs_anew(machine, before), "the restart")
+    said = machine.must("journalctl", "--unit", UNIT)
+    assert "Failed with result 'watchdog'" in said
+    assert "most recent call first" in said
+    drop_in.unlink()
+    machine.must("systemctl", "daemon-reload")
+    machine.must("systemctl", "restart", UNIT)
+
+
 def test_a_director_that_is_killed_is_started_again_and_its_data_plane_stays(machine: Booted) -> None:
     before = machine.property(UNIT, "MainPID")
     machine.must("sh", "-c", f"kill -KILL {before}")
     assert attached(machine)
-    machine.wait(
-        lambda: (
-            machine.property(UNIT, "MainPID") not in (before, "0") and machine.property(UNIT, "SubState") == "running"
-        ),
-        "the restart",
-    )
+    machine.wait(lambda: runs_anew(machine, before), "the restart")
 
 
 def test_an_upgrade_starts_the_director_anew_without_taking_its_data_plane_out(machine: Booted) -> None:
@@ -152,6 +211,15 @@ def test_a_director_that_is_stopped_leaves_its_data_plane_forwarding(machine: Bo
     assert attached(machine)
     assert machine.run("test", "-e", "/run/lasthop/lb1.lock").returncode == 0
     machine.must("systemctl", "start", UNIT)
+
+
+def test_removing_the_package_is_refused_while_legs_are_to_stay_closed(machine: Booted) -> None:
+    apply(machine, CLOSED)
+    done = machine.run("dpkg", "--remove", "lasthop")
+    assert done.returncode != 0
+    assert "lasthop --director lb1 detach --open" in done.stderr
+    machine.must("lasthop", "--director", "lb1", "detach", "--open")
+    apply(machine, {}, verb="start")
 
 
 def test_removing_the_package_stops_the_director_and_takes_its_data_plane_out(machine: Booted) -> None:

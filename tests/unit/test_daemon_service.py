@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lasthop.model.real_server import ServerReport
+
 STATUS = "STATUS=2 services, 3 real servers, 3 up"
 
 
@@ -135,8 +137,15 @@ def test_a_watchdog_of_nobody_or_of_another_process_is_none(environment: dict[st
     assert Notifier.taken_from(environment).watchdog_s is None
 
 
-def test_a_director_without_a_service_manager_tells_nobody() -> None:
-    Notifier().tell("READY=1")
+def test_a_director_without_a_service_manager_tells_nobody_and_asks_nothing() -> None:
+    def asked() -> list[ServerReport]:
+        raise AssertionError
+
+    service = Service(Notifier(), asked, lambda: 2)
+    service.ready()
+    with service.reloading():
+        service.stopping()
+    kept_for(service, 0.05)
 
 
 def test_a_manager_that_does_not_listen_is_logged_and_changes_nothing(

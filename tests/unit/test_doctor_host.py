@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import TYPE_CHECKING
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lasthop.daemon import kernel_files
+from lasthop.daemon.doctor import diagnose
+from lasthop.errors import NetworkError
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director, OnDetach
 from lasthop.model.real_server import RealServer
 from lasthop.model.rule import Match
 from lasthop.model.service import Service, WhenEmpty
+from lasthop.network.fake import FakeNetwork
 from lasthop.policy.findings import Finding, Machine, Severity
 from lasthop.policy.host_findings import judge_host, judge_ways
 from lasthop.policy.interface_findings import describe, judge_interface, judge_neighbourhood
@@ -21,6 +25,8 @@ from tests.unit.test_doctor import HEALTHY, INSIDE, NIC, OUTSIDE, lacking
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lasthop.network.interface import Observation
 
 FW1 = RealServer("fw1", IPv4Address("10.0.1.11"), other_addresses=(IPv6Address("2001:db8:1::11"),))
 
@@ -71,7 +77,7 @@ def test_a_process_with_sys_admin_sees_the_filters_of_others_on_any_kernel() -> 
         (8, 8, False, None, ""),
         (1, 8, False, "warning", "ethtool -L eth0 combined 8"),
         (4, 16, False, "warning", "ethtool -L eth0 combined 8"),
-        (1, 1, False, "warning", "echo ff > /sys/class/net/eth0/queues/rx-0/rps_cpus"),
+        (1, 1, False, "ok", "echo ff > /sys/class/net/eth0/queues/rx-0/rps_cpus"),
         (1, None, True, "ok", ""),
         (4, 4, False, "ok", ""),
     ],
@@ -154,9 +160,36 @@ def test_more_real_servers_than_half_the_neighbours_that_the_kernel_keeps_are_a_
 
 
 def test_an_interface_is_described_by_what_a_leg_on_it_would_get() -> None:
-    assert describe("eth0", replace(NIC, queues=8)).what == "ice: native XDP, 8 receive queues"
-    assert describe("eth0", replace(NIC, xdp=False, queues=1)).what == "ice: no native XDP: tc, 1 receive queue"
-    assert describe("v", replace(NIC, driver="veth", virtual=True)).what == "veth: tc, as on every virtual interface"
+    told = [
+        [each.what for each in describe("eth0", interface, processors=1)]
+        for interface in (
+            replace(NIC, queues=8),
+            replace(NIC, xdp=False, queues=1),
+            replace(NIC, driver="veth", virtual=True),
+        )
+    ]
+    assert told == [
+        ["ice: native XDP, 8 receive queues"],
+        ["ice: no native XDP: tc, 1 receive queue"],
+        ["veth: tc, as on every virtual interface"],
+    ]
+
+
+def test_offloads_that_a_leg_would_not_take_are_told_before_there_is_one() -> None:
+    found = describe("eth0", replace(NIC, lro=True, rxvlan=True, queues=1, queues_max=4), processors=4)
+    commands = [each.remedy_command for each in found if each.remedy_command]
+    assert commands == ["ethtool -L eth0 combined 4", "ethtool -K eth0 lro off", "ethtool -K eth0 rxvlan off"]
+
+
+def test_a_machine_whose_network_cannot_be_read_is_judged_by_the_rest() -> None:
+    class Refusing(FakeNetwork):
+        def observe(self) -> Observation:
+            raise NetworkError("can't read links: Operation not permitted", "run as root")
+
+    with closing(Refusing()) as network:
+        assert diagnose(None, network)
+        with pytest.raises(NetworkError):
+            diagnose(configured(), network)
 
 
 def test_services_of_lvs_are_counted_from_what_the_kernel_lists(tmp_path: Path) -> None:

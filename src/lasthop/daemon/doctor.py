@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from lasthop.daemon import kernel_files
 from lasthop.daemon.kernel_files import field_of, in_force, mounted, sysctl, text
 from lasthop.director.surroundings import surroundings_of
-from lasthop.errors import LasthopError
+from lasthop.errors import LasthopError, NetworkError
 from lasthop.network.drivers import XdpFeatures, merges_segments, receive_channels, receive_offloads, xdp_features
+from lasthop.network.interface import Observation
 from lasthop.policy.findings import Finding, Interface, Machine, Severity, judge_machine
 from lasthop.policy.host_findings import judge_host, judge_ways
 from lasthop.policy.interface_findings import describe
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lasthop.model.configuration import Configuration
-    from lasthop.network.interface import Link, Network, Observation
+    from lasthop.network.interface import Link, Network
 
 _ALL_USERS = 2**32 - 1
 _OWN_PROGRAMS = "lh_"
@@ -104,6 +105,14 @@ def _vlan_devices(configuration: Configuration, observation: Observation) -> fro
     )
 
 
+def _seen(network: Network) -> Observation:
+    """What can be seen without a file that needs it: nothing, where netlink refuses."""
+    try:
+        return network.observe()
+    except NetworkError:
+        return Observation()
+
+
 def read_machine(configuration: Configuration | None, network: Network) -> Machine:
     """Read this machine, seen from this process's namespaces. Raises NetworkError if netlink refuses."""
     capabilities = field_of(text("/proc/self/status") or "", "CapEff") or "0"
@@ -111,7 +120,7 @@ def read_machine(configuration: Configuration | None, network: Network) -> Machi
     memory = field_of(text("/proc/meminfo") or "", "MemAvailable")
     forwards, forwards6 = sysctl("net/ipv4/ip_forward"), sysctl("net/ipv6/conf/all/forwarding")
     unprivileged = sysctl("kernel/unprivileged_bpf_disabled")
-    observation = network.observe()
+    observation = _seen(network) if configuration is None else network.observe()
     return Machine(
         kernel=os.uname().release,
         btf=Path("/sys/kernel/btf/vmlinux").exists(),
@@ -143,7 +152,8 @@ def diagnose(configuration: Configuration | None, network: Network) -> list[Find
     machine = read_machine(configuration, network)
     findings = [*judge_machine(machine), *judge_host(machine)]
     if configuration is None:
-        return [*findings, *(describe(name, interface) for name, interface in machine.interfaces.items())]
+        described = (describe(name, found, machine.processors) for name, found in machine.interfaces.items())
+        return [*findings, *(each for several in described for each in several)]
     return [*findings, *judge_ways(configuration, machine), *judge_configuration(configuration, machine)]
 
 

@@ -36,6 +36,11 @@ class Notifier:
         wanted = period.isdigit() and int(period) > 0 and process in ("", str(os.getpid()))
         return cls(address, int(period) / 1e6 if wanted else None)
 
+    @property
+    def listens(self) -> bool:
+        """Whether a service manager started this process and wants to be told."""
+        return bool(self._address)
+
     def tell(self, *lines: str) -> None:
         """Send assignments such as ``READY=1``. A manager that does not listen is logged and changes nothing."""
         if not self._address:

@@ -53,8 +53,9 @@ class Service:
 
     def ready(self) -> None:
         """The first configuration is published."""
-        self._said = self._line()
-        self._notifier.tell("READY=1", f"STATUS={self._said}")
+        if self._notifier.listens:
+            self._said = self._line()
+            self._notifier.tell("READY=1", f"STATUS={self._said}")
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -75,6 +76,8 @@ class Service:
 
     async def keep(self) -> None:
         """Keep the status line true, and the watchdog quiet for as long as this loop and the sweep are alive."""
+        if not self._notifier.listens:
+            await asyncio.Event().wait()
         limit = self._notifier.watchdog_s
         pause = min(_STATUS_S, limit / 3) if limit else _STATUS_S
         told = 0.0

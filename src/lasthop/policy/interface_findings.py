@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from lasthop.policy.findings import fine, warning
+from lasthop.policy.placement import strip_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +23,22 @@ _SHARE_MACS = frozenset({"vlan", "macvlan", "bridge", "bond", "team", "dummy"})
 _XDP = {True: "native XDP", False: "no native XDP: tc", None: "whether it has native XDP is unknown"}
 
 
-def describe(name: str, interface: Interface) -> Finding:
-    """One line on an interface that no leg is on yet: what it would be attached by, and its queues."""
+def describe(name: str, interface: Interface, processors: int) -> list[Finding]:
+    """What an interface is that no leg is on yet, and what a leg on it would want otherwise."""
+    subject = f"interface {name}"
     if interface.virtual:
-        return fine(f"interface {name}", f"{interface.driver or 'no driver'}: tc, as on every virtual interface")
+        return [fine(subject, f"{interface.driver or 'no driver'}: tc, as on every virtual interface")]
     told = f"{interface.driver}: {_XDP[interface.xdp]}"
     if interface.queues is not None:
         told += f", {interface.queues} receive queue{'s' * (interface.queues != 1)}"
-    return fine(f"interface {name}", told)
+    found = [fine(subject, told), *judge_interface(subject, name, interface, processors)]
+    if interface.lro:
+        what = "large receive offload is on: a leg here would be refused"
+        found.append(fine(subject, what, f"ethtool -K {shlex.quote(name)} lro off"))
+    if interface.rxvlan:
+        what = "VLAN tags are taken out of frames: a leg here would be attached by tc alone"
+        found.append(fine(subject, what, strip_nothing(name)))
+    return found
 
 
 def judge_interface(subject: str, name: str, interface: Interface, processors: int) -> list[Finding]:
@@ -59,7 +68,8 @@ def _queues(subject: str, name: str, interface: Interface, processors: int) -> l
         return [fine(subject, f"{told}, as many as it has")]
     mask = f"{(1 << processors) - 1:x}"
     command = f"echo {mask} > /sys/class/net/{shlex.quote(name)}/queues/rx-0/rps_cpus"
-    return [warning(subject, f"{told}: the driver has no more, and packets are not spread (rps_cpus = 0)", command)]
+    what = f"{told}, and the driver has no more: tc's work could be spread by software (rps_cpus = 0)"
+    return [fine(subject, what, command)]
 
 
 def _offloads(subject: str, name: str, interface: Interface) -> list[Finding]:
