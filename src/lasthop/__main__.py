@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 NOUNS = "Nouns (read; --json on each)"
-PACKETS = "Packets (look)"
+PACKETS = "Packets and numbers (look)"
 VERBS = "Verbs (write)"
 DIRECTOR = "Director"
 LAB = "Lab"
@@ -48,6 +48,8 @@ COMMANDS: dict[str, Entry] = {
     "timeouts": Entry("lasthop.cli.timeouts:timeouts", NOUNS, "After how long a silent connection is forgotten."),
     "hops": Entry("lasthop.cli.hops:hops", NOUNS, "Where frames are sent."),
     "counters": Entry("lasthop.cli.counters:counters", NOUNS, "Why packets went the way they did."),
+    "events": Entry("lasthop.cli.events:events", NOUNS, "What happened lately, and what happens."),
+    "top": Entry("lasthop.tui.command:top", PACKETS, "The director as it goes, live: a screen of views."),
     "metrics": Entry("lasthop.cli.metrics:metrics", PACKETS, "All numbers for Prometheus, as /metrics has them."),
     "explain": Entry("lasthop.cli.explain:explain", PACKETS, "What would become of a packet, and why."),
     "capture": Entry("lasthop.cli.capture:capture", PACKETS, "Frames of a leg with verdict and reason, as pcapng."),

@@ -43,10 +43,10 @@ def test_a_restart_under_traffic_loses_no_packet(number: signal.Signals, modes: 
         assert judged.holds, judged.asymmetric[:5]
 
 
-def progress(drip: Drip, short: Continuous) -> None:
+def progress(drip: Drip, short: Continuous, timeout: float = 10) -> None:
     """Wait until both kinds of traffic have gone on by some steps."""
     received, opened = drip.received, len(short.attempts)
-    assert wait_until(lambda: drip.received > received + 5_000 and len(short.attempts) > opened + 20, timeout=10)
+    assert wait_until(lambda: drip.received > received + 5_000 and len(short.attempts) > opened + 20, timeout=timeout)
 
 
 def test_detach_takes_everything_out_and_leaves_nothing_pinned() -> None:

@@ -28,6 +28,8 @@ CHANGES = [
     ("published.h", r"(struct service_load \{\n)", r"\1\t__u64 spare;\n"),
     ("tracked.h", r"(struct template \{\n)", r"\1\t__u64 spare;\n"),
 ]
+#: TCP that was not answered for some seconds waits twice as long before it tries again.
+BACKED_OFF_S = 60
 #: Packets that the moment may cost, of the 20,000 in a second of this load.
 LOST = 2_000
 #: What a Python process with it does before anything else. `die` is where it is killed, if it is.
@@ -129,7 +131,7 @@ def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes
             director.before = as_later(tmp_path / "whole", later)
             director.start()
             director.wait_ready()
-            progress(drip, short)
+            progress(drip, short, timeout=BACKED_OFF_S)
         assert drip.attempt is not None
         assert drip.attempt.completed, drip.attempt
         assert not [attempt.problem for attempt in short.attempts if not attempt.completed]

@@ -171,6 +171,7 @@ def test_the_openapi_document_lists_every_path_with_its_dataclass() -> None:
         [
             *(f"/v1/{noun}" for noun in NOUNS),
             "/v1/connections/count",
+            "/v1/events",
             "/v1/apply",
             "/v1/detach",
             "/v1/edit",

@@ -24,7 +24,7 @@ from lasthop.start import error_lines
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = ("fastapi", "pydantic", "uvicorn", "numpy", "cffi", "pyroute2", "rich")
+HEAVY = ("fastapi", "pydantic", "uvicorn", "numpy", "cffi", "pyroute2", "rich", "textual")
 
 
 def invoke_raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> click.testing.Result:

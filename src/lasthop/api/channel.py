@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlencode
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Report = dict[str, Any]
-Filters = dict[str, str | float | None]
+Filter = str | float | Sequence[str] | None
+Filters = dict[str, Filter]
 
 PORTION = 1 << 16
 FIRST_REFUSAL = 400
@@ -51,7 +53,7 @@ class Channel:
         """Whether the director is reached over TCP: it may be another machine's."""
         return is_far(self._name)
 
-    def copy(self, noun: str, output: BinaryIO, filters: Filters | None = None) -> int | None:
+    def copy(self, noun: str, output: BinaryIO, filters: Mapping[str, Filter] | None = None) -> int | None:
         """Write the director's JSON document of `noun` to `output` as it comes, however long it is.
 
         Returns how many reports there are if the document may have a part of them.
@@ -78,12 +80,17 @@ class Channel:
             )
         return found[0]
 
-    def reports(self, noun: str, filters: Filters | None = None) -> list[Report]:
+    def stay(self) -> str:
+        """Put all questions to the director that this one would go to, also when it is gone; return its name."""
+        self._name = self.director()
+        return self._name
+
+    def reports(self, noun: str, filters: Mapping[str, Filter] | None = None) -> list[Report]:
         """A noun's list. Raises DirectorError where it is not JSON."""
         reports: list[Report] = self.document(noun, filters)
         return reports
 
-    def document(self, noun: str, filters: Filters | None = None) -> Any:  # noqa: ANN401 - JSON is what it is
+    def document(self, noun: str, filters: Mapping[str, Filter] | None = None) -> Any:  # noqa: ANN401 - JSON is what it is
         """A noun's document. Raises DirectorError where it is not JSON."""
         with self.answer("GET", noun, filters) as answer:
             return self.parsed(answer.read())
@@ -100,7 +107,7 @@ class Channel:
         self,
         method: str,
         noun: str,
-        filters: Filters | None = None,
+        filters: Mapping[str, Filter] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[_Answer]:
@@ -201,9 +208,9 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _target(noun: str, filters: Mapping[str, str | float | None]) -> str:
-    """Nouns are below /v1; what begins with a slash is a path."""
-    query = urlencode({key: value for key, value in filters.items() if value is not None})
+def _target(noun: str, filters: Mapping[str, Filter]) -> str:
+    """Nouns are below /v1; what begins with a slash is a path. A filter of several is repeated."""
+    query = urlencode({key: value for key, value in filters.items() if value is not None}, doseq=True)
     path = noun if noun.startswith("/") else f"/v1/{noun}"
     return f"{path}?{query}" if query else path
 

@@ -16,6 +16,8 @@ from lasthop.api.location import SOCKET_DIRECTORY, running
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from lasthop.api.channel import Filter
+
 __all__ = ["SOCKET_DIRECTORY", "Client", "Credentials", "Filters", "Part", "Report", "running"]
 
 
@@ -35,7 +37,36 @@ class Numbers(Channel):
             return answer.read().decode()
 
 
-class Questions(Numbers):
+class CourseQuestions(Numbers):
+    """What goes on with real servers, and what happens. Raises as `Channel` says."""
+
+    def health(self) -> list[Report]:
+        """What the health checks found."""
+        return self.reports("health")
+
+    def drains(self) -> list[Report]:
+        """Fields of DrainReport each."""
+        return self.reports("drains")
+
+    def events(self, **filters: Filter) -> list[Report]:
+        """What happened lately, the oldest first: fields of Event each, those that it has.
+
+        Filters: after (seq), since (seconds), kind (one or several).
+        """
+        return self.reports("events", filters)
+
+    def follow_events(self, **filters: Filter) -> Generator[Report | None, None, None]:
+        """The same, then each as it happens, for as long as the iterator lives; it ends when the director does.
+
+        Without `after` and `since`: from now on. None means that nothing happened for a while.
+        """
+        with self.answer("GET", "events", {"follow": "true", **filters}) as answer:
+            while line := answer.read_line():
+                event: Report | None = self.parsed(line) if line.strip() else None
+                yield event
+
+
+class Questions(CourseQuestions):
     """What can be asked, and changes nothing. Raises as `Channel` says."""
 
     def status(self) -> Report:
@@ -55,20 +86,20 @@ class Questions(Numbers):
         """Fields of ServerReport each."""
         return self.reports("servers")
 
-    def connections(self, **filters: str | float | None) -> list[Report]:
+    def connections(self, **filters: Filter) -> list[Report]:
         """Fields of ConnectionReport each.
 
         Filters: service, server, state, client, older_than (seconds), top (packets, bytes, age), limit; None is none.
         """
         return self.some_connections(**filters).reports
 
-    def some_connections(self, **filters: str | float | None) -> Part:
+    def some_connections(self, **filters: Filter) -> Part:
         """`connections`, and how many there would be without a limit."""
         with self.answer("GET", "connections", filters) as answer:
             reports: list[Report] = self.parsed(answer.read())
             return Part(len(reports) if answer.total is None else answer.total, reports)
 
-    def count_connections(self, **filters: str | float | None) -> int:
+    def count_connections(self, **filters: Filter) -> int:
         """How many connections there are. Filters: service, server, state, client, older_than."""
         return int(self.document("connections/count", filters)["connections"])
 
@@ -83,14 +114,6 @@ class Questions(Numbers):
     def templates(self) -> list[Report]:
         """Fields of TemplateReport each."""
         return self.reports("templates")
-
-    def health(self) -> list[Report]:
-        """What the health checks found."""
-        return self.reports("health")
-
-    def drains(self) -> list[Report]:
-        """Fields of DrainReport each."""
-        return self.reports("drains")
 
     def timeouts(self) -> Report:
         """Fields of TimeoutsReport."""
@@ -152,6 +175,6 @@ class Client(Questions):
 
     def detach(self, *, closed: bool | None = None) -> bool:
         """Take the data plane out of the kernel; all connections are forgotten. Returns whether the legs are closed."""
-        asked: dict[str, str | float | None] = {} if closed is None else {"closed": str(closed).lower()}
+        asked: Filters = {} if closed is None else {"closed": str(closed).lower()}
         with self.answer("POST", "detach", asked) as answer:
             return bool(json.loads(answer.read())["closed"])

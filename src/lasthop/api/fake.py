@@ -15,6 +15,7 @@ from lasthop.errors import DirectorError
 from lasthop.model.capture import CapturedPortion
 from lasthop.model.change import ChangeReport
 from lasthop.model.edit import EditReport
+from lasthop.model.event import EventQuery
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit
+    from lasthop.model.event import Event
     from lasthop.model.explanation import ExplanationReport
     from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
@@ -68,6 +70,28 @@ class FakeCapture:
         while not self.closed.is_set():
             await asyncio.sleep(PAUSE_S)
             yield CapturedPortion([], 0)
+
+    def close(self) -> None:
+        """Noted in `closed`."""
+        self.closed.set()
+
+
+class FakeFollower:
+    """See operations.Follower."""
+
+    def __init__(self, operations: FakeCourseOperations, query: EventQuery) -> None:
+        self._operations = operations
+        self.query = query
+        self.closed = threading.Event()
+
+    async def portions(self) -> AsyncIterator[list[Event]]:
+        """Those given, then those that are added, until it is closed."""
+        sent = len(self._operations.event_list) if self.query == EventQuery(kinds=self.query.kinds) else 0
+        while not self.closed.is_set():
+            found = [each for each in self._operations.event_list[sent:] if asked_for(each, self.query)]
+            sent = len(self._operations.event_list)
+            yield found
+            await asyncio.sleep(PAUSE_S)
 
     def close(self) -> None:
         """Noted in `closed`."""
@@ -113,6 +137,19 @@ class FakeCourseOperations(FakePacketOperations):
 
     drain_reports: list[DrainReport] = field(default_factory=list)
     health_reports: list[HealthReport] = field(default_factory=list)
+    event_list: list[Event] = field(default_factory=list)
+    """A test may add some while they are followed."""
+    followers: list[FakeFollower] = field(default_factory=list)
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """Those given that are asked for; how old they are does not matter."""
+        return [event for event in self._given(self.event_list) if asked_for(event, query)]
+
+    def follow_events(self, query: EventQuery) -> FakeFollower:
+        """The same, and those that come; remember it in `followers`."""
+        self._given(None)
+        self.followers.append(FakeFollower(self, query))
+        return self.followers[-1]
 
     def health(self) -> list[HealthReport]:
         """As given."""
@@ -209,6 +246,11 @@ class FakeOperations(FakeCourseOperations):
         self._given(None)
         self.detached = True
         return bool(closed)
+
+
+def asked_for(event: Event, query: EventQuery) -> bool:
+    """Whether `query` asks for `event`, but for its age."""
+    return event.seq > (query.after or 0) and (not query.kinds or event.kind in query.kinds)
 
 
 class ServedDirector:

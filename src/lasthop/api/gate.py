@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from lasthop.api.peers import Groups, Peer
 from lasthop.model.access import Role
+from lasthop.model.event import on_behalf_of
 from lasthop.model.token import whose
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class Gate:
             return
         if method not in _SAFE and needed is Role.WRITER:
             _log.info("%s %s by %s", method, path, caller.name)
-        await self._inner(scope, receive, send)
+        with on_behalf_of(caller.name):
+            await self._inner(scope, receive, send)
 
 
 async def _read_all(receive: Receive) -> None:

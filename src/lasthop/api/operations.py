@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lasthop.model.described import Question
     from lasthop.model.drain import DrainReport
     from lasthop.model.edit import Edit, EditReport
+    from lasthop.model.event import Event, EventQuery
     from lasthop.model.explanation import ExplanationReport
     from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
@@ -34,6 +35,16 @@ class Capture(Protocol):
 
     def portions(self) -> AsyncIterator[CapturedPortion]:
         """What is captured, as it comes: the first portion at once, then one every few seconds at least."""
+
+    def close(self) -> None:
+        """End it. May be called again."""
+
+
+class Follower(Protocol):
+    """Events as they come, as long as somebody reads them."""
+
+    def portions(self) -> AsyncIterator[list[Event]]:
+        """Events, the oldest first: the first portion at once, then one every few seconds at least, maybe empty."""
 
     def close(self) -> None:
         """End it. May be called again."""
@@ -63,6 +74,12 @@ class CourseOperations(Protocol):
 
     def drains(self) -> list[DrainReport]:
         """The real servers that are drained, of each service."""
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """What happened lately, the oldest first; after one that is not kept any more, first how many are missing."""
+
+    def follow_events(self, query: EventQuery) -> Follower:
+        """The same, then each as it happens, until it is closed or the director ends."""
 
 
 class Operations(PacketOperations, CourseOperations, Protocol):

@@ -5,10 +5,13 @@ Owns data only: four firewalls, one of them unresolved, and connections in sever
 
 from __future__ import annotations
 
+from typing import Any
+
 from lasthop.api.fake import FakeOperations
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
 from lasthop.model.counter import CounterReport
 from lasthop.model.drain import DrainReport
+from lasthop.model.event import Event, Kind
 from lasthop.model.health import HealthReport
 from lasthop.model.hop import HopReport
 from lasthop.model.leg import LegReport
@@ -22,6 +25,7 @@ FIREWALLS = 4
 TOTALS = Statistics(17, EachWay(1200, 900), EachWay(98_000, 1_250_000))
 SPEED = Rates(0.25, RateEachWay(12.4, 10.0), RateEachWay(830.6, 12000.0))
 DRAINED = 2
+EVENTS_FROM = 1_700_000_000_000_000
 ROUTER = HopName("outside", "02:00:00:00:00:01", None, "router")
 STRANGER = HopName("outside", "02:00:00:00:00:02", None, "")
 
@@ -55,6 +59,7 @@ def sample(director: str = "lb1") -> FakeOperations:
             HealthReport("FWM 1", "fw2", "http", "10.0.2.80:80", "down", 4.2, 1, "", 0.0009, 43_190, 10),
         ],
         drain_reports=[DrainReport("FWM 1", "fw2", 1, 1, 72.5, 30.0, 570.0, "rebalance", 41.3)],
+        event_list=_events(),
         hop_reports=[
             HopReport(1, "outside", ROUTER.mac, None, "192.0.2.1", "router", 3, 0),
             HopReport(2, "firewalls", _mac(1), "100", "10.0.1.11", "fw1", 1, 2),
@@ -67,6 +72,21 @@ def sample(director: str = "lb1") -> FakeOperations:
             CounterReport("no_server", "No real server was usable: dropped.", expected=False, value=0),
         ],
     )
+
+
+def _events() -> list[Event]:
+    down = "real server fw2 of FWM 1 is down: no answer"
+    about = {"service": "FWM 1", "real_server": "fw2", "check": "http", "problem": "no answer"}
+    return [
+        _event(1, Kind.STARTED, "info", "director lb1 is running", configuration="/etc/lasthop/lb1.toml"),
+        _event(2, Kind.SERVER_DOWN, "warning", down, **about),
+        _event(3, Kind.EDITED, "info", "edit: kind=drain server=fw2", by="uid 0 (pid 4711)", changes=1),
+    ]
+
+
+def _event(seq: int, kind: Kind, level: str, message: str, **beside: str | int) -> Event:
+    given: dict[str, Any] = dict(beside)
+    return Event(EVENTS_FROM + seq, f"2026-11-26T23:48:5{seq}.250Z", kind, level, message, **given)
 
 
 def _status(director: str) -> StatusReport:

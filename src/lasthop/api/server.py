@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from lasthop import __version__
 from lasthop.api.described import describe_access
 from lasthop.api.edits import RefusedEdit, add_edits
+from lasthop.api.events import add_events
 from lasthop.api.inspection import add_inspection
 from lasthop.api.metrics import Surroundings, add_metrics
 from lasthop.api.selection import conditions, selected, shown
@@ -112,6 +113,7 @@ def application(operations: Operations, around: Surroundings | None = None) -> F
     _add_courses(app, operations)
     _add_connections(app, operations)
     _add_verbs(app, operations)
+    add_events(app, operations)
     add_edits(app, operations)
     add_inspection(app, operations)
     add_metrics(app, operations, around or Surroundings())

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,13 @@ from lasthop.config import parse, read
 from lasthop.daemon import file_watch, logs, wiring
 from lasthop.daemon.notify import Notifier
 from lasthop.daemon.service import Service
+from lasthop.director.events import Events
 from lasthop.director.health import HealthWatch
+from lasthop.director.telling import tell_refused
 from lasthop.director.watch import NetworkWatch
 from lasthop.errors import DirectorError, LasthopError
 from lasthop.health.path import Paths
+from lasthop.model.event import Kind, on_behalf_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +57,11 @@ def run(text: str, file: str, default_connections: int, *, watched: State = None
     given = parse(text, file, default_connections)
     name = given.director.name
     logs.name_director(name)
-    with _only_one(name), closing(NetworkWatch(wiring.network)) as watch:
+    with _only_one(name), Events().listening() as events, closing(NetworkWatch(wiring.network)) as watch:
         journal = wiring.journal(name)
         configuration = journal.restore(given, text, file)
         with closing(wiring.start(configuration, file, watch.observe(), default_connections, journal)) as director:
+            director.happened = events
             asyncio.run(_serve(director, watch, file, notifier, watched=watched))
 
 
@@ -100,7 +104,7 @@ async def _serve(director: Director, watch: NetworkWatch, file: str, notifier: N
 
         loop.add_signal_handler(signal.SIGHUP, apply_again, "SIGHUP")
         director.on_applied.append(api.look)
-        _log.info("director %s is running", name)
+        _log.info("director %s is running", name, extra=told(Kind.STARTED, configuration=file))
         tasks = [
             asyncio.create_task(work)
             for work in (
@@ -114,19 +118,26 @@ async def _serve(director: Director, watch: NetworkWatch, file: str, notifier: N
             )
         ]
         if watched is not None:
-            told = f"{file} was changed"
-            following = file_watch.follow(Path(file), watched, lambda: apply_again(told))
+            why = f"{file} was changed"
+            following = file_watch.follow(Path(file), watched, lambda: apply_again(why))
             tasks.append(asyncio.create_task(following))
         service.ready()
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
         service.stopping()
         director.end_captures()
+        beside = told(Kind.STOPPING, reason="detached" if director.detached else "stopped")
+        _log.info("director %s stops; %s", name, _afterwards(director), extra=beside)
+        director.happened.end()
         for task in (*tasks, stopping):
             task.cancel()
         for task in done:
             task.result()
-    _log.info("director %s stopped; %s", name, "detached" if director.detached else "the data plane goes on forwarding")
+    _log.info("director %s stopped; %s", name, _afterwards(director))
+
+
+def _afterwards(director: Director) -> str:
+    return "detached" if director.detached else "the data plane goes on forwarding"
 
 
 async def _sweep_forever(director: Director, pulse: Pulse) -> None:
@@ -162,10 +173,10 @@ async def _resize_forever(director: Director) -> None:
 
 def _apply_again(director: Director, file: str, api: ApiServer, service: Service, why: str) -> None:
     api.look()
-    try:
-        with service.reloading():
-            report = director.apply(read(file), file)
-    except LasthopError as error:
-        _log.error("%s: nothing changed: %s", why, error)
-    else:
-        _log.info("%s: applied %s: %d changes", why, file, len(report.changes))
+    with suppress(LasthopError), service.reloading(), on_behalf_of(why):
+        try:
+            text = read(file)
+        except LasthopError as error:
+            tell_refused(file, error)
+            raise
+        director.apply(text, file)

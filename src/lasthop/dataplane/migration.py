@@ -6,8 +6,8 @@ programs are put under the links, each at once, and the pins are renamed. A proc
 either all of the old, and the next one begins anew, or all of the new, which the next one only renames.
 
 While the table is copied for the last time no program may change it: a connection that came meanwhile would be
-forgotten, and its response sent to another firewall. So for that moment, some milliseconds for each hundred thousand
-slots, packets are dropped (`lasthop.dataplane.closing`), and sent again by whoever misses them.
+forgotten, and its response sent to another firewall. So for that moment, some tens of milliseconds, packets
+are dropped (`lasthop.dataplane.closing`), and sent again by whoever misses them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ _VERSION_AT, _NETNS_AT, _WORD = 8, 12, 4
 #: What begins anew: made of what goes on now, or read and done with.
 _ANEW = frozenset(
     {"record", "captures", "answers", "scratch", "next_tags", "next_entries", "server_census", "service_census"}
+)
+#: What packets write, or read a number from: copied while there are none. The rest is the director's.
+_BY_PACKETS = frozenset(
+    {"live", "table", "service_loads", "server_loads", "accounts", "hops", "hop_index", "free_hops", "templates"}
+    | {"localities", "fragments", "pairs", "samples", "reasons", "xdp_sent"}
 )
 #: Maps of two halves, one after the other.
 _HALVED = frozenset({"rules", "services", "servers", "listed", "fallbacks", "rulesets"})
@@ -130,17 +135,19 @@ class _Copying:
                 following.put(fd, following.maps / name)
                 os.close(fd)
         self.loaded = load(following, connections)
-        if "legs" in self._others:
-            _copy(pins, "legs", self.loaded.maps["legs"], layout, self._own)
+        self._copy_maps(set(self._others) - _BY_PACKETS)
         self._source = _opened(pins, "entries")
         self._copied = np.zeros(0, np.uint64)
 
     def finish(self) -> None:
         """Copy the rest, while nothing changes it."""
-        for name in self._others:
-            _copy(self._pins, name, self.loaded.maps[name], self._layout, self._own)
+        self._copy_maps(_BY_PACKETS.intersection(self._others))
         self.copy_connections()
         self.loaded.maps["live"].view(abi.types().struct("live"))["abi_version"] = self._own.version
+
+    def _copy_maps(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            _copy(self._pins, name, self.loaded.maps[name], self._layout, self._own)
 
     def copy_connections(self) -> None:
         """Copy the entries whose word is another than when they were copied last, or that were seen since."""

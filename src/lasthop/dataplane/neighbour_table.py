@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.publisher import replace_entries
+from lasthop.model.event import Kind, told
 from lasthop.model.leg import ReplyTo
 from lasthop.policy.whereabouts import Whereabouts
 
@@ -52,7 +53,13 @@ class NeighbourTable:
         self._plan, ids = plan, self._ids(plan)
         for leg, was, mac in self._whereabouts.moves(plan.neighbours):
             if self._hops.follow(abi.target_word(ids[leg], was), abi.target_word(ids[leg], mac)):
-                _log.warning("leg %s: who was at %s is at %s now, and connections go there", leg, was, mac)
+                _log.warning(
+                    "leg %s: who was at %s is at %s now, and connections go there",
+                    leg,
+                    was,
+                    mac,
+                    extra=told(Kind.HOP_MOVED, leg=leg, mac=mac, was=was),
+                )
         self._whereabouts.tidy(self._places, plan.neighbours)
         there: defaultdict[int, list[Address]] = defaultdict(list)
         for leg, mac, address in plan.neighbours:

@@ -27,6 +27,7 @@ from lasthop.dataplane.libbpf import Map, run_syscall
 from lasthop.dataplane.loader import MAIN_TABLE, NEXT_TABLE, Role, load, map_info
 from lasthop.dataplane.table_size import memory_bytes, noted_or_computed
 from lasthop.errors import DataPlaneError
+from lasthop.model.event import Kind, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +133,8 @@ class Resize:
         self._pass = _Pass()
         self._table["next_connections"] = connections
         self._live["resize_phase"] = Phase.LOOK
-        _log.info("resizing the table from %d to %d connections", self.connections, connections)
+        beside = told(Kind.RESIZE_BEGUN, connections=connections)
+        _log.info("resizing the table from %d to %d connections", self.connections, connections, extra=beside)
 
     def step(self, now_ns: int) -> bool:
         """Do the next piece, mostly a few milliseconds of moving. False: there is no resize under way (any more).
@@ -224,10 +226,17 @@ class Resize:
         self._become(Role.ALONE, (*MAIN_TABLE, *NEXT_TABLE))
         self._live["resize_phase"] = Phase.NONE
         _log.info(
-            "the table is resized from %d to %d connections; %d were moved", before, self.connections, self._moved
+            "the table is resized from %d to %d connections; %d were moved",
+            before,
+            self.connections,
+            self._moved,
+            extra=told(Kind.RESIZE_ENDED, connections=self.connections, count=self._moved),
         )
         if self._given_up:
-            _log.warning("%d connections found no room in the resized table and were forgotten", self._given_up)
+            beside = told(Kind.CONNECTIONS_FORGOTTEN, count=self._given_up)
+            _log.warning(
+                "%d connections found no room in the resized table and were forgotten", self._given_up, extra=beside
+            )
 
     def _become(self, role: Role, tables: tuple[str, ...]) -> None:
         if self._role is not role:

@@ -23,9 +23,11 @@ from lasthop.model.status import StatusReport
 from lasthop.model.timeouts import TimeoutsReport
 
 if TYPE_CHECKING:
+    from lasthop.director.events import Follower
     from lasthop.model.connection_query import ConnectionPage
     from lasthop.model.counter import CounterReport
     from lasthop.model.drain import DrainReport
+    from lasthop.model.event import Event, EventQuery
     from lasthop.model.health import HealthReport
     from lasthop.model.hop import HopReport
     from lasthop.model.leg import LegReport
@@ -104,6 +106,14 @@ class Answers(PacketAnswers):
         """See Operations.health."""
         self._ready()
         return self.health_reports()
+
+    def events(self, query: EventQuery) -> list[Event]:
+        """See Operations.events."""
+        return self.happened.recent(query)
+
+    def follow_events(self, query: EventQuery) -> Follower:
+        """See Operations.follow_events."""
+        return self.happened.follow(query)
 
     def timeouts(self) -> TimeoutsReport:
         """See Operations.timeouts."""

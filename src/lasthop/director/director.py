@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from lasthop.config import parse
@@ -17,12 +16,22 @@ from lasthop.director.advice import warnings_of
 from lasthop.director.answers import Answers
 from lasthop.director.changes import require_room, require_same_director, stranded
 from lasthop.director.edits import edited
+from lasthop.director.sums import Sums
 from lasthop.director.surroundings import surroundings_of
+from lasthop.director.telling import (
+    tell_applied,
+    tell_changes,
+    tell_edits,
+    tell_health,
+    tell_legs_gone,
+    tell_refused,
+)
 from lasthop.director.ways import Ways
 from lasthop.errors import LasthopError, NetworkError
 from lasthop.model.change import ChangeReport
 from lasthop.model.director import DEFAULT_CONNECTIONS, OnDetach
 from lasthop.model.edit import Administer, EditReport
+from lasthop.model.event import on_behalf_of
 from lasthop.model.health import Effective
 from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
@@ -48,8 +57,6 @@ _log = logging.getLogger(__name__)
 
 #: A resize that failed is tried again after this time.
 _RETRY_S = 30.0
-#: Of a longer list of edits only the number is logged.
-_LOGGED_EDITS = 20
 
 
 class Director(Answers):
@@ -75,6 +82,7 @@ class Director(Answers):
         self._journal = journal
         self._surroundings = surroundings_of(Observation())
         self._compiler = Compiler()
+        self._sums = Sums()
         self._resize_at = 0.0
         """When the table may be resized: not at once again after it failed."""
         self.on_detached: Callable[[], None] = lambda: None
@@ -135,6 +143,8 @@ class Director(Answers):
         size = self._live.sweep_step()
         self._swept(time.monotonic() - began, whole=size is not None)
         self._size = size or self._size
+        if size is not None:
+            self._sums.look(self._live.counters(), self.asymmetric, time.monotonic())
         return size is not None
 
     def resize_step(self) -> bool:
@@ -181,20 +191,27 @@ class Director(Answers):
         load = self._live.load(self._drains.keys())
         self._drains.sample(load, now)
         for service, name in self._drains.due(now):
-            left = load.get((service, name))
-            count = left.active + left.inactive - left.closed if left else 0
             try:
-                self.edit([Administer("disable", name, service)])
+                with on_behalf_of("the drain's deadline"):
+                    self.edit([Administer("disable", name, service)])
             except LasthopError as error:
                 self._note("drain", str(error))
             else:
                 self._note("drain", "")
-                _log.warning(
-                    "real server %s of %s is disabled: its drain is over, %d connections left", name, service, count
-                )
 
     def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
         """See Operations.apply."""
+        if dry_run:
+            return self._applied(text, file, dry_run=True)
+        try:
+            report = self._applied(text, file, dry_run=False)
+        except LasthopError as error:
+            tell_refused(file, error)
+            raise
+        tell_applied(report)
+        return report
+
+    def _applied(self, text: str, file: str, *, dry_run: bool) -> ChangeReport:
         live, (_, size) = self._live, self._ready()
         given = parse(text, file, self._default_connections)
         require_same_director(self._configuration, given, file)
@@ -213,8 +230,6 @@ class Director(Answers):
             self._resize_at = 0.0
             self._note("plan", "")
             self._keep(lambda journal: journal.begin(text))
-            for change in changes:
-                _log.info("%s %s %s", change.subject, change.kind, ", ".join(change.details))
             self._tell_applied()
         return ChangeReport(
             director=given.director.name,
@@ -234,7 +249,7 @@ class Director(Answers):
         self._take(health)
         self._desire(after)
         self._note("plan", "")
-        _log_edits(edits)
+        tell_edits(edits)
         problem = self._keep(lambda journal: journal.append(edits, after))
         self._tell_applied()
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
@@ -268,7 +283,9 @@ class Director(Answers):
 
     def _reconcile(self, observation: Observation) -> None:
         self._surroundings = surroundings = surroundings_of(observation)
-        self._missing = frozenset(leg.interface for leg in self._configuration.legs) - surroundings.links.keys()
+        legs, before = self._configuration.legs, self._missing
+        self._missing = frozenset(leg.interface for leg in legs) - surroundings.links.keys()
+        tell_legs_gone(legs, before, self._missing)
         try:
             plan = self._compiler.plan(self._configuration, surroundings, self._health)
         except NetworkError:
@@ -289,12 +306,7 @@ class Director(Answers):
 
     def _take(self, health: Effective) -> None:
         before, self._health = self._health, health
-        for label in health.empty ^ before.empty:
-            _log.warning("service %s is %s its quorum", label, "below" if label in health.empty else "at")
-        for name, backup in health.stand_ins.items() - before.stand_ins.items():
-            _log.warning("real server %s: %s is in its place", name, backup)
-        for name, backup in before.stand_ins.items() - health.stand_ins.items():
-            _log.warning("real server %s has its place again, which %s had", name, backup)
+        tell_health(before, health)
 
     def _desire(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -305,7 +317,7 @@ class Director(Answers):
         self._live.probing.know(self._configuration.director.probe_port)
         self._ways = None
         if self._plan is not None:
-            _log_changes(self._plan, plan)
+            tell_changes(self._plan, plan)
         if self._plan is None or (plan.server_addresses, plan.legs) != (self._plan.server_addresses, self._plan.legs):
             self.wanted = addresses_to_resolve(plan)
         self._plan = plan
@@ -320,40 +332,3 @@ class Director(Answers):
             problem = str(error)
         self._note("state file", problem)
         return problem
-
-
-def _log_edits(edits: Sequence[Edit]) -> None:
-    """What a command changed, in the words it sent; of a restore only how much."""
-    if len(edits) > _LOGGED_EDITS:
-        _log.info("made %d edits", len(edits))
-        return
-    for edit in edits:
-        told = [f"{each.name}={value}" for each in fields(edit) if (value := getattr(edit, each.name)) != each.default]
-        _log.info("edit: %s", " ".join(told))
-
-
-def _log_changes(before: Plan, after: Plan) -> None:
-    """One line for each leg and real server that changed in a way an operator cares about."""
-    legs = {leg.name: leg.up for leg in before.legs}
-    for leg in after.legs:
-        if legs.get(leg.name, leg.up) != leg.up:
-            _log.warning("leg %s (%s) is %s", leg.name, leg.interface, "up" if leg.up else "down")
-    known = {service.label: service for service in before.services}
-    changed = [service for service in after.services if known.get(service.label) is not service]
-    macs = {
-        (service.label, server.name): server.mac
-        for service in changed
-        if service.label in known
-        for server in known[service.label].servers
-    }
-    for service in changed:
-        for server in service.servers:
-            was = macs.get((service.label, server.name), server.mac)
-            if was != server.mac:
-                _log.warning(
-                    "real server %s of %s: MAC address %s, was %s",
-                    server.name,
-                    service.label,
-                    server.mac or "unresolved",
-                    was or "unresolved",
-                )

@@ -15,6 +15,7 @@ from lasthop.director.passive import EVERY_S as PASSIVE_S
 from lasthop.director.passive import PassiveWatch
 from lasthop.health.checker import Checker
 from lasthop.health.probe import Asked
+from lasthop.model.event import Kind, told
 from lasthop.model.health import Check, Health
 
 if TYPE_CHECKING:
@@ -108,15 +109,23 @@ class HealthWatch:
 
     def _found(self, director: Director, asked: Asked, health: Health, problem: str) -> None:
         subject = f"real server {asked.real_server} of {asked.service}"
+        check = asked.how.check.value
         if health is Health.DOWN:
-            _log.warning("%s is down: %s", subject, problem)
+            beside = told(
+                Kind.SERVER_DOWN, service=asked.service, real_server=asked.real_server, check=check, problem=problem
+            )
+            _log.warning("%s is down: %s", subject, problem, extra=beside)
         else:
-            _log.info("%s is up", subject)
+            beside = told(Kind.SERVER_UP, service=asked.service, real_server=asked.real_server, check=check)
+            _log.info("%s is up", subject, extra=beside)
         director.health_changed()
         self._woken.set()
 
     def _weighed(self, director: Director, asked: Asked, weight: int | None) -> None:
-        told = "as configured" if weight is None else weight
-        _log.info("real server %s of %s: its check says weight %s", asked.real_server, asked.service, told)
+        shown = "as configured" if weight is None else weight
+        beside = told(Kind.SERVER_WEIGHED, service=asked.service, real_server=asked.real_server, weight=weight)
+        _log.info(
+            "real server %s of %s: its check says weight %s", asked.real_server, asked.service, shown, extra=beside
+        )
         director.health_changed()
         self._woken.set()

@@ -21,6 +21,7 @@ from lasthop.config.dump import dump
 from lasthop.director.edits import edited
 from lasthop.errors import DirectorError, LasthopError
 from lasthop.model.edit import Edit
+from lasthop.model.event import Kind, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,7 @@ class Journal:
                 file,
                 reason,
                 self._put_aside(),
+                extra=told(Kind.EDITS_DISCARDED, configuration=file, problem=str(reason)),
             )
             return configuration
 
@@ -100,7 +102,8 @@ class Journal:
         self._head = head
         self._edits_bytes = sum(map(len, lines[1:]))
         if len(lines) > 1:
-            _log.info("made the changes of %d commands again, from %s", len(lines) - 1, self._path)
+            beside = told(Kind.EDITS_RESTORED, configuration=file, changes=len(lines) - 1)
+            _log.info("made the changes of %d commands again, from %s", len(lines) - 1, self._path, extra=beside)
         return configuration
 
     def begin(self, text: str) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from lasthop.director.captures import Captures
 from lasthop.director.drains import Drains
+from lasthop.director.events import Events
 from lasthop.errors import DirectorError, LasthopError
+from lasthop.model.event import Kind, told
 from lasthop.model.health import Effective
 from lasthop.model.sweep import SweepReport
 
@@ -47,6 +49,8 @@ class Knowledge:
         self._health = Effective()
         self.health_reports: Callable[[], list[HealthReport]] = list
         """What the health checks found."""
+        self.happened = Events()
+        """What happened lately, as far as it is listening."""
         self._captures = Captures(dataplane.inspection)
         self._swept_at = 0.0
         """When somebody's question was last answered by a sweep, and how long that took."""
@@ -97,9 +101,9 @@ class Knowledge:
         if problem:
             self._noted[about] = problem
         if problem and problem != before:
-            _log.error("%s", problem)
+            _log.error("%s", problem, extra=told(Kind.PROBLEM, about=about, problem=problem))
         if before and not problem:
-            _log.info("mended: %s", before)
+            _log.info("mended: %s", before, extra=told(Kind.MENDED, about=about, problem=before))
 
     @property
     def probing(self) -> Probing:

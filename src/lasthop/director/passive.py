@@ -10,10 +10,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from lasthop.health.passive import PassiveJudge, Seen
+from lasthop.health.passive import SUFFIX, PassiveJudge, Seen
+from lasthop.model.event import Kind, told
+from lasthop.model.health import Health
 
 if TYPE_CHECKING:
     from lasthop.director.director import Director
+    from lasthop.model.event import Details
     from lasthop.model.health import HealthReport, Key, Known, Passive
     from lasthop.model.service import Service
 
@@ -52,8 +55,17 @@ class PassiveWatch:
         for (label, name), known in self._judge.known().items():
             was = before.get((label, name))
             if was is not None and was.health is not known.health:
-                _log.warning("real server %s of %s is %s", name, label, known.health.value)
+                self._tell(label.removesuffix(SUFFIX), name, known.health)
         return True
+
+    def _tell(self, label: str, name: str, health: Health) -> None:
+        beside: Details = {"service": label, "real_server": name, "check": "passive"}
+        if health is Health.UP:
+            _log.info("real server %s of %s is tried again", name, label, extra=told(Kind.SERVER_UP, **beside))
+            return
+        (problem,) = (each.last for each in self.reports() if (each.service, each.real_server) == (label, name))
+        beside["problem"] = problem
+        _log.warning("real server %s of %s is down: %s", name, label, problem, extra=told(Kind.SERVER_DOWN, **beside))
 
 
 def _seen(director: Director, service: Service, passive: Passive) -> dict[Key, Seen]:
