@@ -1,4 +1,4 @@
-"""Which clock is asked: what ends by itself ends by the monotonic one: a time of day that is set moves nothing."""
+"""Which clock is asked: what ends by itself ends by the monotonic one; setting the time of day moves nothing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FOLDERS = tuple(f"src/lasthop/{each}" for each in ("dataplane", "director", "hea
 TIME_OF_DAY = {
     "src/lasthop/director/director.py": "a drain's deadline, which becomes one of the monotonic clock",
     "src/lasthop/dataplane/clock.py": "the time of captured frames",
+    "src/lasthop/director/events.py": "the first number of a process's events: above those of the process before",
 }
 _ASKING = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 _BPF_TIME_OF_DAY = {"bpf_ktime_get_tai_ns", "bpf_ktime_get_real_ns"}
