@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lasthop.daemon import doctor
 from lasthop.dataplane import attach
 from lasthop.dataplane.kernel import KernelDataPlane
 from lasthop.dataplane.leftover import detach_pins
@@ -242,6 +243,7 @@ def test_a_tcx_program_of_somebody_else_keeps_working_beside_ours(world: KernelW
     with foreign_link(_SCHED_CLS, _TC_ACT_UNSPEC, OUTSIDE):
         world.dataplane.publish(plan(world))
         assert on(OUTSIDE, {"tcx": ["foreign", "lh_tc"]}) == {"tcx": ["foreign", "lh_tc"]}
+        assert doctor._foreign(world.index(OUTSIDE)) == ("foreign",)
         world.arrive()
         world.dataplane.publish(plan(world, outside="spare0"))
         assert on(OUTSIDE, {"tcx": ["foreign"]}) == {"tcx": ["foreign"]}
