@@ -18,7 +18,20 @@ from lasthop.health.probe import Asked
 from lasthop.model.edit import Administer, Weigh
 from lasthop.model.event import EventQuery, Kind, on_behalf_of, told
 from lasthop.model.health import Check, Effective, Health, HealthCheck
-from tests.unit.director_worlds import ETH0, ETH1, FW1, FW1_MAC, OTHER_MAC, observation, started
+from lasthop.model.leg import ReplyTo
+from tests.unit.director_worlds import (
+    CONFIGURATION,
+    ETH0,
+    ETH1,
+    FW1,
+    FW1_MAC,
+    LEGS,
+    OTHER_MAC,
+    ROUTER,
+    ROUTER_MAC,
+    observation,
+    started,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,6 +251,15 @@ class TestADirector:
         assert (changed.mac, changed.was, changed.leg) == (OTHER_MAC, FW1_MAC, "firewalls")
         assert (gone.kind, gone.mac, gone.was) == (Kind.MAC_UNRESOLVED, "", OTHER_MAC)
         assert (back.kind, back.mac, back.was) == (Kind.MAC_RESOLVED, FW1_MAC, "")
+
+    def test_a_gateway_moves_and_goes(self, events: Events) -> None:
+        outside = replace(LEGS[0], reply_to=ReplyTo.NEIGHBOUR, gateways=(ROUTER,))
+        director, _ = started(configuration=replace(CONFIGURATION, legs=(outside, LEGS[1])))
+        director.observed(observation(router=OTHER_MAC))
+        director.observed(observation(router=None))
+        moved, gone = (event for event in events.recent(ALL) if event.kind is Kind.GATEWAY_MOVED)
+        assert (moved.leg, moved.address, moved.was, moved.mac) == ("outside", str(ROUTER), ROUTER_MAC, OTHER_MAC)
+        assert (gone.was, gone.mac) == (OTHER_MAC, "")
 
     def test_a_leg_goes_down_and_its_interface_vanishes(self, events: Events) -> None:
         director, _ = started()

@@ -201,15 +201,12 @@ class Director(Answers):
 
     def apply(self, text: str, file: str, *, dry_run: bool = False) -> ChangeReport:
         """See Operations.apply."""
-        if dry_run:
-            return self._applied(text, file, dry_run=True)
         try:
-            report = self._applied(text, file, dry_run=False)
+            return self._applied(text, file, dry_run=dry_run)
         except LasthopError as error:
-            tell_refused(file, error)
+            if not dry_run:
+                tell_refused(file, error)
             raise
-        tell_applied(report)
-        return report
 
     def _applied(self, text: str, file: str, *, dry_run: bool) -> ChangeReport:
         live, (_, size) = self._live, self._ready()
@@ -223,6 +220,7 @@ class Director(Answers):
             require_room(size, live.resizing, given.director.connections)
         if not dry_run:
             self._publish(plan)
+            tell_applied(file, changes)
             self._file, self._come = file, come
             self._take(health)
             self._desire(given)
@@ -245,11 +243,11 @@ class Director(Answers):
         after = edited(self._configuration, edits)
         health, come = self._judged(after)
         self._publish(self._compiler.plan(after, self._surroundings, health))
+        tell_edits(edits)
         self._come = come
         self._take(health)
         self._desire(after)
         self._note("plan", "")
-        tell_edits(edits)
         problem = self._keep(lambda journal: journal.append(edits, after))
         self._tell_applied()
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]

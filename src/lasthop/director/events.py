@@ -43,6 +43,7 @@ class Events:
         self._first = self._next = time.time_ns() // 1000
         """A number that no process before this one has reached, while the clock of the day is not set back."""
         self._followers: set[Follower] = set()
+        self._ended = False
         self._lock = Lock()
 
     @contextmanager
@@ -107,10 +108,13 @@ class Events:
                 query = replace(query, after=self._next - 1 if query.since_s is None else 0)
             follower = Follower(self, query)
             self._followers.add(follower)
+        if self._ended:
+            follower.close()
         return follower
 
     def end(self) -> None:
-        """Let each follower read what there is, and then end."""
+        """Let each follower, also who comes later, read what there is, and then end."""
+        self._ended = True
         for follower in list(self._followers):
             follower.close()
 
@@ -133,6 +137,8 @@ class Follower:
         self._query = query
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
+        self._waking = False
+        """Once is enough, however many events come meanwhile."""
         self._closed = False
 
     async def portions(self) -> AsyncIterator[list[Event]]:
@@ -164,8 +170,13 @@ class Follower:
 
     def wake(self) -> None:
         """There is something new. Called in any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._news.set)
+        if self._loop is not None and not self._loop.is_closed() and not self._waking:
+            self._waking = True
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._news.set()
 
     async def _wait(self) -> None:
         try:

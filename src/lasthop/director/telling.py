@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from lasthop.errors import LasthopError
-    from lasthop.model.change import ChangeReport
+    from lasthop.model.change import Change
     from lasthop.model.edit import Edit
     from lasthop.model.event import Details
     from lasthop.model.health import Effective
@@ -38,14 +38,14 @@ def tell_edits(edits: Sequence[Edit]) -> None:
         _log.info("edit: %s", " ".join(words), extra=told(Kind.EDITED, changes=1))
 
 
-def tell_applied(report: ChangeReport) -> None:
+def tell_applied(file: str, changes: Sequence[Change]) -> None:
     """What a file changed: a line for each thing, and one event for all."""
-    for change in report.changes:
+    for change in changes:
         _log.info("%s %s %s", change.subject, change.kind, ", ".join(change.details))
-    number = len(report.changes)
-    beside = told(Kind.APPLIED, configuration=report.configuration, changes=number)
+    number = len(changes)
+    beside = told(Kind.APPLIED, configuration=file, changes=number)
     many = "s" * (number != 1)
-    _log.info("%s: applied %s: %d change%s", asked_by() or "apply", report.configuration, number, many, extra=beside)
+    _log.info("%s: applied %s: %d change%s", asked_by() or "apply", file, number, many, extra=beside)
 
 
 def tell_refused(file: str, error: LasthopError) -> None:
@@ -96,6 +96,7 @@ def tell_changes(before: Plan, after: Plan) -> None:
             kind = Kind.LEG_UP if leg.up else Kind.LEG_DOWN
             beside = told(kind, leg=leg.name, interface=leg.interface)
             _log.warning("leg %s (%s) is %s", leg.name, leg.interface, "up" if leg.up else "down", extra=beside)
+    _tell_gateways(before, after)
     known = {service.label: service for service in before.services}
     changed = [service for service in after.services if known.get(service.label) is not service]
     macs = {
@@ -109,6 +110,26 @@ def tell_changes(before: Plan, after: Plan) -> None:
             was = macs.get((service.label, server.name), server.mac)
             if was != server.mac:
                 _tell_mac(service, server, was)
+
+
+def _tell_gateways(before: Plan, after: Plan) -> None:
+    """Which gateways have another MAC address, or none any more."""
+    asked = [(leg.name, address) for leg in after.legs for address in leg.gateways]
+    if not asked or before.neighbours is after.neighbours:
+        return
+    old, new = ({(leg, address): mac for leg, mac, address in plan.neighbours} for plan in (before, after))
+    for leg, address in asked:
+        was, mac = old.get((leg, address)), new.get((leg, address))
+        if was != mac:
+            beside = told(Kind.GATEWAY_MOVED, leg=leg, address=str(address), mac=mac or "", was=was or "")
+            _log.warning(
+                "leg %s: gateway %s: MAC address %s, was %s",
+                leg,
+                address,
+                mac or "unresolved",
+                was or "unresolved",
+                extra=beside,
+            )
 
 
 def _tell_mac(service: PlannedService, server: PlannedServer, was: str | None) -> None:

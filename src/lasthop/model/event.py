@@ -30,6 +30,7 @@ class Kind(StrEnum):
     MAC_RESOLVED = "mac_resolved"
     MAC_CHANGED = "mac_changed"
     MAC_UNRESOLVED = "mac_unresolved"
+    GATEWAY_MOVED = "gateway_moved"
     HOP_MOVED = "hop_moved"
     HOPS_LEARNED = "hops_learned"
     LAST_HOPS_MOVED = "last_hops_moved"
@@ -64,6 +65,7 @@ class Details(TypedDict, total=False):
     backup: str
     leg: str
     interface: str
+    address: str
     mac: str
     was: str
     expected: str
@@ -99,6 +101,7 @@ class Event:
     backup: str | None = None
     leg: str | None = None
     interface: str | None = None
+    address: str | None = None
     mac: str | None = None
     was: str | None = None
     """The MAC address before; empty if there was none."""
