@@ -1,4 +1,4 @@
-"""Which clock is asked: whatever ends by itself ends by the monotonic one, so that a time of day that is set moves nothing."""
+"""Which clock is asked: what ends by itself ends by the monotonic one, and a time of day that is set moves nothing."""
 
 from __future__ import annotations
 

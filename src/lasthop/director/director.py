@@ -284,7 +284,7 @@ class Director(Answers):
             raise lacking
 
     def _planned(self, configuration: Configuration, health: Effective) -> tuple[Plan, NetworkError | None]:
-        """The plan of a configuration; if the machine lacks what it had, as if that was only down, and what it lacks."""
+        """The plan of a configuration; where the machine lacks what it had, as if that was down, and what it lacks."""
         try:
             plan = self._compiler.plan(configuration, self._surroundings, health)
         except NetworkError as error:

@@ -36,8 +36,8 @@ class Pings:
         self._sockets: dict[int, socket.socket] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
         self._identifiers: dict[IPv4Address | IPv6Address, int] = {}
-        """As long as one is answered it is used again. A box or data plane on the way may have got something wrong about
-        those messages, and would keep to it for as long as they come."""
+        """As long as one is answered it is used again. What is on the way may have taken its messages for something
+        else, and would keep to that for as long as they come."""
         self._sequence = 0
 
     async def probe(self, asked: Asked) -> str:

@@ -1,7 +1,7 @@
 """A plan where the configuration no longer fits the machine.
 
-Owns what can still be said when an interface or a subnet went away under a running director: what is placed stays where it
-was placed. Mostly the configuration still says all else (`standing`); if it does not, only what was observed changes
+Owns what can still be said when an interface or a subnet went away under a running director: what is placed stays where
+it was placed. Mostly the configuration still says all else (`standing`); if it does not, only what was observed changes
 (`refresh`).
 """
 
