@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lasthop.errors import LabError
+from lasthop.errors import DirectorError, LabError
 from lasthop.lab.load import Load
 from lasthop.lab.waiting import wait_until
-from tests.faults.settings import PATIENCE_S, apply
+from tests.faults.settings import PATIENCE_S, PING, apply, cut, mended, wait_health
+from tests.faults.settings import configured as configured_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,6 +170,8 @@ def test_another_address_and_none_at_all_stop_no_connection(lab: Topology, direc
         ip(lab, director.box, f"address add {own} dev {LEG}")
         assert wait_until(lambda: problems(director) == [], timeout=PATIENCE_S), problems(director)
         load.progress()
+    for name in lab.layout.firewalls:
+        wait_health(lab, name, "up")
     assert load.broken == []
     assert of_connections(director) == dropped
     assert logged.count("ERROR") == logged.count("mended: ") <= 2
@@ -196,3 +199,41 @@ def test_a_neighbour_that_is_not_resolved_any_more_keeps_its_connections_and_get
     places = load.locate()
     assert MUTE not in {places[each.port] for each in load.conversations if since < each.began < mended}
     assert logged.count("MAC address unresolved, was") == logged.count(", was unresolved") == 1
+
+
+SPARE = '\n[[leg]]\nname = "spare"\ninterface = "spare"\nzone = "elsewhere"\n'
+
+
+def applied(director: DirectorProcess, text: str) -> bool:
+    """Whether it takes that, which it does once it has seen the interfaces."""
+    try:
+        return bool(director.client.apply(str(director.file), text)["applied"])
+    except DirectorError:
+        return False
+
+
+def test_while_another_interface_is_missing_a_firewall_that_dies_is_taken_out_all_the_same(lab: Topology) -> None:
+    outer = lab.directors["lb1"]
+    ip(lab, "lb1", "link add spare type veth peer name far-spare", "link set spare up", "link set far-spare up")
+    text = configured_with(outer.file.read_text(), 'on_death = "keep"\n', PING)
+    assert wait_until(lambda: applied(outer, text + SPARE), timeout=PATIENCE_S)
+    try:
+        with Load(lab) as load:
+            ip(lab, "lb1", "link delete spare")
+            assert wait_until(lambda: any("no such interface" in each for each in problems(outer)), timeout=PATIENCE_S)
+            load.locate()
+            with mended(lab):
+                cut(lab, MUTE)
+                wait_health(lab, MUTE, "down")
+                found = time.monotonic()
+                load.locate()
+                load.progress_of_others(load.on(MUTE))
+                (row,) = (each for each in outer.client.servers() if each["name"] == MUTE)
+                assert row["effective_weight"] == 0
+                assert any("no such interface" in each for each in problems(outer))
+            load.progress()
+            assert [each for each in load.broken if each.began > found] == []
+        assert load.broken == []
+    finally:
+        outer.client.apply(str(outer.file), text)
+    assert problems(outer) == []

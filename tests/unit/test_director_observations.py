@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,8 @@ from lasthop.dataplane.fake import FakeDataPlane
 from lasthop.director.director import Director
 from lasthop.errors import DataPlaneError, LasthopError, NetworkError
 from lasthop.model.connection_query import ConnectionQuery
+from lasthop.model.edit import Administer
+from lasthop.model.health import Health, Known
 from lasthop.model.leg import Mode
 from tests.unit.director_worlds import (
     CLIENT,
@@ -34,7 +37,11 @@ from tests.unit.director_worlds import (
     started,
 )
 
+if TYPE_CHECKING:
+    from lasthop.network.interface import Observation
+
 DOWN = replace(ETH1, up=False)
+NO_ETH0_ADDRESS = replace(ETH0, addresses=())
 NO_ADDRESS = replace(ETH1, addresses=())
 NO_XDP = DataPlaneError("can't attach to leg 'outside' (eth0): driver has no native XDP", 'set mode = "tc"')
 
@@ -141,6 +148,30 @@ def test_while_an_interface_is_missing_real_servers_elsewhere_still_move() -> No
     director, _ = started()
     director.observed(observation(ETH0, router=OTHER_MAC, fw1=None, fw2=None))
     assert server(director, "router").mac == OTHER_MAC
+
+
+@pytest.mark.parametrize("seen", [observation(ETH1, router=None), observation(NO_ETH0_ADDRESS, ETH1)])
+def test_while_one_leg_lacks_something_a_firewall_that_dies_on_another_gets_nothing_new(seen: Observation) -> None:
+    director, _ = started()
+    director.observed(seen)
+    lacking = director.status().problems[0]
+    director.health_of = lambda: {("FWM 1", "fw1"): Known(Health.DOWN, 0.0)}
+    director.health_changed()
+    assert [server(director, name).effective_weight for name in ("fw1", "fw2")] == [0, 3]
+    assert director.status().problems[0] == lacking
+    director.observed(seen)
+    assert [server(director, name).effective_weight for name in ("fw1", "fw2")] == [0, 3]
+    director.observed(WHOLE)
+    assert lacking not in director.status().problems
+
+
+def test_while_one_leg_is_missing_commands_are_taken_and_it_stays_missing() -> None:
+    director, _ = started()
+    director.observed(observation(ETH1, router=None))
+    lacking = director.status().problems[0]
+    director.edit([Administer("disable", "fw1")])
+    assert [server(director, name).effective_weight for name in ("fw1", "fw2")] == [0, 3]
+    assert (leg(director, "outside").state, director.status().problems[0]) == ("missing", lacking)
 
 
 def test_while_a_leg_has_no_address_real_servers_still_move() -> None:

@@ -8,7 +8,7 @@ import select
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -230,6 +230,36 @@ def test_ping_is_answered_and_many_at_once_are_told_apart(address: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: raw sockets")
+def test_a_ping_without_an_answer_is_followed_by_one_that_is_told_apart_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is on the way may have taken the first for something else, and keep to that while its like comes."""
+    sent: list[bytes] = []
+
+    class Wire:
+        answers = True
+
+        def sendto(self, message: bytes, _: object) -> None:
+            sent.append(message[4:6])
+            if self.answers:
+                pings._waiting[message[8:]].set_result(None)
+
+    async def several(count: int) -> None:
+        for _ in range(count):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await pings.probe(asked(Check.PING))
+
+    pings, wire = Pings(), Wire()
+    monkeypatch.setattr(pings, "_socket", lambda _: wire)
+    asyncio.run(several(4))
+    assert len(set(sent)) == 1
+    sent.clear()
+    wire.answers = False
+    asyncio.run(several(4))
+    assert len(set(sent)) > 1
+
+
 def test_ping_to_nowhere_says_why() -> None:
     async def once() -> str:
         pings = Pings()

@@ -37,7 +37,7 @@ from lasthop.network.interface import Observation
 from lasthop.policy.compile import Compiler, addresses_to_resolve
 from lasthop.policy.difference import difference
 from lasthop.policy.health import effective, next_change
-from lasthop.policy.refresh import refresh
+from lasthop.policy.refresh import refresh, standing
 from lasthop.policy.slow_start import coming
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Director(Answers):
         self._default_connections = default_connections
         self._journal = journal
         self._surroundings = surroundings_of(Observation())
+        self._fitting = self._surroundings
+        """The last that the configuration fitted."""
         self._compiler = Compiler()
         self._sums = Sums()
         self._resize_at = 0.0
@@ -169,7 +171,8 @@ class Director(Answers):
             return
         self._take(found)
         try:
-            self._publish(self._compiler.plan(self._configuration, self._surroundings, found))
+            plan, _ = self._planned(self._configuration, found)
+            self._publish(plan)
         except LasthopError as error:
             self._note("plan", str(error))
 
@@ -242,12 +245,13 @@ class Director(Answers):
         self._ready()
         after = edited(self._configuration, edits)
         health, come = self._judged(after)
-        self._publish(self._compiler.plan(after, self._surroundings, health))
+        plan, lacking = self._planned(after, health)
+        self._publish(plan)
         tell_edits(edits)
         self._come = come
         self._take(health)
         self._desire(after)
-        self._note("plan", "")
+        self._note("plan", str(lacking or ""))
         problem = self._keep(lambda journal: journal.append(edits, after))
         self._tell_applied()
         warnings = [*warnings_of(after, edits), *([problem] if problem else [])]
@@ -285,12 +289,26 @@ class Director(Answers):
         self._missing = frozenset(leg.interface for leg in legs) - surroundings.links.keys()
         tell_legs_gone(legs, before, self._missing)
         try:
-            plan = self._compiler.plan(self._configuration, surroundings, self._health)
+            plan, lacking = self._planned(self._configuration, self._health)
         except NetworkError:
             if self._plan is not None:
                 self._publish(refresh(self._plan, surroundings))
             raise
         self._publish(plan)
+        if lacking is not None:
+            raise lacking
+
+    def _planned(self, configuration: Configuration, health: Effective) -> tuple[Plan, NetworkError | None]:
+        """The plan of a configuration; where the machine lacks what it had, as if that was down, and what it lacks."""
+        try:
+            plan = self._compiler.plan(configuration, self._surroundings, health)
+        except NetworkError as error:
+            stood = standing(self._surroundings, self._fitting, configuration.legs)
+            if stood == self._surroundings:
+                raise
+            return self._compiler.plan(configuration, stood, health), error
+        self._fitting = self._surroundings
+        return plan, None
 
     def _tell_applied(self) -> None:
         for told in self.on_applied:

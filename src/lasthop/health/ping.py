@@ -35,22 +35,27 @@ class Pings:
     def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
         self._waiting: dict[bytes, asyncio.Future[None]] = {}
-        self._identifier = int.from_bytes(os.urandom(2))
+        self._identifiers: dict[IPv4Address | IPv6Address, int] = {}
+        """As long as one is answered it is used again. What is on the way may have taken its messages for something
+        else, and would keep to that for as long as they come."""
         self._sequence = 0
 
     async def probe(self, asked: Asked) -> str:
         """See `lasthop.health.probe.Probe`."""
         nonce = os.urandom(_NONCE)
         self._sequence = (self._sequence + 1) % 65536
+        identifier = self._identifiers.setdefault(asked.address, int.from_bytes(os.urandom(2)))
         answered = self._waiting[nonce] = asyncio.get_running_loop().create_future()
         try:
             sock = self._socket(asked.address)
-            sock.sendto(_message(asked.address, self._identifier, self._sequence, nonce), (str(asked.address), 0))
+            sock.sendto(_message(asked.address, identifier, self._sequence, nonce), (str(asked.address), 0))
             await answered
         except OSError as error:
             return problem_of(error)
         finally:
             del self._waiting[nonce]
+            if not answered.done() or answered.cancelled():
+                self._identifiers.pop(asked.address, None)
         return ""
 
     def close(self) -> None:

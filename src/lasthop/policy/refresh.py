@@ -1,7 +1,8 @@
-"""A plan brought up to date where the configuration no longer fits the machine.
+"""A plan where the configuration no longer fits the machine.
 
-Owns what can still be said when an interface or a subnet went away under a running director: what
-is placed stays where it was placed, and only what was observed changes.
+Owns what can still be said when an interface or a subnet went away under a running director: what is placed stays where
+it was placed. Mostly the configuration still says all else (`standing`); if it does not, only what was observed changes
+(`refresh`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,25 @@ from lasthop.policy.schedulers import rendezvous
 from lasthop.policy.slow_start import scheduler_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lasthop.model.leg import Leg
     from lasthop.policy.plan import Plan, PlannedLeg, PlannedService
     from lasthop.policy.surroundings import Surroundings
+
+
+def standing(surroundings: Surroundings, before: Surroundings, legs: Iterable[Leg]) -> Surroundings:
+    """Return `surroundings` with what legs lost since `before`: subnets, and their interface, which is down then."""
+    links = dict(surroundings.links)
+    for leg in legs:
+        was, now = before.links.get(leg.interface), surroundings.links.get(leg.interface)
+        if was is None:
+            continue
+        if now is None:
+            links[leg.interface] = replace(was, up=False)
+        else:
+            links[leg.interface] = replace(now, addresses=tuple(dict.fromkeys((*now.addresses, *was.addresses))))
+    return replace(surroundings, links=links)
 
 
 def refresh(plan: Plan, surroundings: Surroundings) -> Plan:
