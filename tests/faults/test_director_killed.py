@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 KILLS = 100 if FULL else 16
 MAX_WEIGHT = 65_535
 #: Of the time from a start to readiness: how late a director is killed at the latest.
-LATEST = 1.25
+LATEST = 1.1
+#: And how late at the latest one that was ready: it is given another weight meanwhile, again and again.
+SETTLED_S = 0.3
 
 
 class Changing:
@@ -73,17 +75,17 @@ def require_whole(director: DirectorProcess) -> None:
         assert all(json.loads(line)[0]["kind"] == "weigh" for line in edits)
 
 
-def kill_again_and_again(director: DirectorProcess, times: int, latest_s: float, drawn: random.Random) -> int:
-    """Start and kill it; return how often it had become ready."""
-    ready = 0
-    for _ in range(times):
+def kill_again_and_again(director: DirectorProcess, times: int, latest_s: float, drawn: random.Random) -> None:
+    """Start and kill it; every fourth time not before it is ready."""
+    for number in range(times):
         moment = drawn.uniform(0, latest_s)
         director.start()
+        if number % 4 == 0:
+            director.wait_ready(resolved=False)
+            moment = drawn.uniform(0, SETTLED_S)
         assert not wait_until(lambda: not director.running, timeout=moment), director.last_words()
-        ready += director.is_ready(resolved=False)
         director.end(signal.SIGKILL)
         require_whole(director)
-    return ready
 
 
 def held(lab: Topology) -> dict[str, dict[str, object]]:
@@ -119,15 +121,14 @@ def test_directors_that_are_killed_at_random_moments_again_and_again_lose_nothin
                     workers.submit(kill_again_and_again, director, KILLS // 2, latest_s, random.Random(seed + number))
                     for number, director in enumerate(directors)
                 ]
-            ready = [job.result() for job in jobs]
+            for job in jobs:
+                job.result()
         lab.start_directors()
         for each in changing:
             each.require_kept()
         load.progress()
         after = held(lab)
     assert load.broken == [], seed
-    assert min(ready) > 0, (ready, latest_s)
-    assert max(ready) < KILLS // 2, "some were killed before they were ready"
     for box, known in before.items():
         same = {key: after[box].get(key) for key in known if key in kept or ":" in key}
         assert same == {key: value for key, value in known.items() if key in same}, (box, seed)
