@@ -158,3 +158,10 @@ def test_a_mistake_about_backups_is_told(instead: str, told: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         parse(paired().replace(BACKUP_LINE, instead), "lb1.toml")
     assert told in str(caught.value)
+
+
+def test_a_key_that_passive_does_not_have_is_told_with_those_it_has() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(written('check = "ping"\npassive = { ratio = 1 }'), "lb1.toml")
+    told = "service[0].health.passive.ratio = 1: is no key that lasthop knows here; use one of unanswered"
+    assert told in str(caught.value)

@@ -320,6 +320,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("service", "match"): MatchSection,
     ("service", "persistence"): PersistenceSection,
     ("service", "health"): HealthSection,
+    ("service", "health", "passive"): PassiveSection,
     ("service", "real_server"): RealServerSection,
 }
 
