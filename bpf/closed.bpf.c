@@ -6,6 +6,7 @@
  * table tells, so this knows addresses that come later too.
  */
 #include "kernel.h"
+#include "published.h"
 
 /* A leg: an interface, or one VLAN of it. Written by who detached. */
 struct closed_leg {
@@ -22,8 +23,8 @@ struct closed_state {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, struct closed_leg);
-	__type(value, __u32);
-	__uint(max_entries, 64);
+	__type(value, __u32); /* its id */
+	__uint(max_entries, MAX_LEGS);
 } closed_legs SEC(".maps");
 
 struct {
@@ -33,11 +34,35 @@ struct {
 	__uint(max_entries, 1);
 } closed SEC(".maps");
 
+/* The director's own maps, which stay as they were. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct leg);
+	__uint(max_entries, MAX_LEGS);
+} legs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct own_mac_key);
+	__type(value, __u8);
+	__uint(max_entries, MAX_OWN_MACS);
+} own_macs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct local_key);
+	__type(value, __u8);
+	__uint(max_entries, MAX_LOCAL);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} local SEC(".maps");
+
 struct tag_header {
 	__be16 tci;
 	__be16 type;
 };
 
+#define PACKET_HOST 0 /* include/uapi/linux/if_packet.h */
 #define VLAN_ID 0x0fff
 #define IS_TAG(type) ((type) == htons(ETH_P_8021Q) || (type) == htons(ETH_P_8021AD))
 
@@ -70,26 +95,58 @@ static __always_inline __u32 read_tags(struct __sk_buff *skb, struct closed_leg 
 	return offset + 2;
 }
 
-/* Whether the kernel would forward a packet: what include/uapi/linux/bpf.h says of BPF_FIB_LKUP_RET. */
-static __always_inline bool would_be_forwarded(struct __sk_buff *skb, __u32 offset, __be16 type)
+/* Whether the kernel takes a frame: the interface's own, or one for a leg's VLAN device or virtual MAC address. */
+static __always_inline bool is_ours(struct __sk_buff *skb, __u32 leg_id)
+{
+	struct own_mac_key key = { .leg = leg_id };
+	struct leg *leg = bpf_map_lookup_elem(&legs, &leg_id);
+
+	if (skb->pkt_type == PACKET_HOST)
+		return 1;
+	if (!leg || bpf_skb_load_bytes(skb, 0, key.mac, ETH_ALEN))
+		return 0;
+	return (*(__u32 *)key.mac == *(__u32 *)leg->mac && *(__u16 *)(key.mac + 4) == *(__u16 *)(leg->mac + 4)) ||
+	       bpf_map_lookup_elem(&own_macs, &key);
+}
+
+/* Source and destination of an IP packet, as the routing table is asked for them; `to` is the destination alone. False: none. */
+static __always_inline bool read_ends(struct __sk_buff *skb, __u32 offset, __be16 type, struct bpf_fib_lookup *asked,
+				      struct local_key *to)
+{
+	if (type == htons(ETH_P_IP)) {
+		asked->family = 2; /* AF_INET */
+		if (bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct iphdr, saddr), &asked->ipv4_src, 4) ||
+		    bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct iphdr, daddr), &asked->ipv4_dst, 4))
+			return 0;
+		to->address[10] = to->address[11] = 0xff;
+		*(__be32 *)(to->address + 12) = asked->ipv4_dst;
+		return 1;
+	}
+	if (type != htons(ETH_P_IPV6))
+		return 0;
+	asked->family = 10; /* AF_INET6 */
+	if (bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, saddr), asked->ipv6_src, 16) ||
+	    bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, daddr), asked->ipv6_dst, 16))
+		return 0;
+	__builtin_memcpy(to->address, asked->ipv6_dst, 16);
+	return 1;
+}
+
+/*
+ * Whether the kernel would forward a packet: what include/uapi/linux/bpf.h says of BPF_FIB_LKUP_RET. The interface is asked;
+ * where `other` takes the packet, a VLAN device or a virtual interface, that may forward although the interface does not.
+ */
+static __always_inline bool would_be_forwarded(struct __sk_buff *skb, __u32 offset, __be16 type, bool other)
 {
 	struct bpf_fib_lookup asked = { .ifindex = skb->ifindex };
+	struct local_key to = { .prefix_length = 128 };
 	long result;
 
-	if (type == htons(ETH_P_IP)) {
-		asked.family = 2; /* AF_INET */
-		if (bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct iphdr, saddr), &asked.ipv4_src, 4) ||
-		    bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct iphdr, daddr), &asked.ipv4_dst, 4))
-			return 0;
-	} else if (type == htons(ETH_P_IPV6)) {
-		asked.family = 10; /* AF_INET6 */
-		if (bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, saddr), asked.ipv6_src, 16) ||
-		    bpf_skb_load_bytes(skb, offset + __builtin_offsetof(struct ipv6hdr, daddr), asked.ipv6_dst, 16))
-			return 0;
-	} else {
+	if (!read_ends(skb, offset, type, &asked, &to))
 		return 0;
-	}
 	result = bpf_fib_lookup(skb, &asked, sizeof(asked), 0);
+	if (other && result == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return !bpf_map_lookup_elem(&local, &to);
 	return result == BPF_FIB_LKUP_RET_SUCCESS || result > BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
@@ -98,13 +155,13 @@ int lh_closed(struct __sk_buff *skb)
 {
 	struct closed_leg leg = { .ifindex = skb->ifindex };
 	struct closed_state *state;
-	__u32 zero = 0, offset;
+	__u32 zero = 0, offset, *id;
 	__be16 type = 0;
 
-	if (skb->pkt_type != 0 /* PACKET_HOST */)
-		return TC_ACT_UNSPEC;
 	offset = read_tags(skb, &leg, &type);
-	if (!offset || !bpf_map_lookup_elem(&closed_legs, &leg) || !would_be_forwarded(skb, offset, type))
+	id = offset ? bpf_map_lookup_elem(&closed_legs, &leg) : NULL;
+	if (!id || !is_ours(skb, *id) ||
+	    !would_be_forwarded(skb, offset, type, leg.outer || skb->pkt_type != PACKET_HOST))
 		return TC_ACT_UNSPEC;
 	state = bpf_map_lookup_elem(&closed, &zero);
 	if (state)

@@ -218,9 +218,9 @@ class Machine:
             programs = attach._tcx_programs(ifindex) + attach._filter_programs(ifindex) + attach._xdp_programs(ifindex)
             return sorted(attach._describe(program)[0] for program in programs)
 
-    def arrive(self, port: int = 40_000) -> None:
+    def arrive(self, port: int = 40_000, to: str = "02:00:00:00:00:02") -> None:
         """Have a datagram that opens a connection come in on eth0, from the router."""
-        own, router = bytes.fromhex("020000000002"), bytes.fromhex(ROUTER_MAC.replace(":", ""))
+        own, router = bytes.fromhex(to.replace(":", "")), bytes.fromhex(ROUTER_MAC.replace(":", ""))
         with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
             wire.bind(("far-eth0", 0))
             wire.send(own + router + b"\x08\x00" + datagram(("198.51.100.11", port), WWW))

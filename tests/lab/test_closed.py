@@ -52,10 +52,10 @@ def answered(machine: Machine, port: int) -> bool:
         return any(wire.recv(2048)[14 + 9] == socket.IPPROTO_ICMP for _ in range(10))
 
 
-def forwards(machine: Machine, port: int) -> bool:
-    """Whether a datagram goes through to the firewall's wire before a later one is answered."""
+def forwards(machine: Machine, port: int, to: str = "02:00:00:00:00:02") -> bool:
+    """Whether a datagram to a MAC address goes through to the firewall's wire before a later one is answered."""
     with closing(machine.listen()) as wire:
-        machine.arrive(port)
+        machine.arrive(port, to)
         assert answered(machine, port + 1)
         wire.setblocking(False)
         try:
@@ -116,3 +116,28 @@ def test_an_open_director_may_be_closed_for_once(machine: Machine) -> None:
     machine.start(machine.write())
     assert TOLD in machine.lasthop("detach", "--closed").stdout
     assert not forwards(machine, 40_000)
+
+
+def test_a_virtual_mac_address_is_closed_too_whatever_its_own_interface_may_do(machine: Machine) -> None:
+    """VRRP's, on a macvlan interface: to the interface below, its frames are somebody else's."""
+    virtual = "00:00:5e:00:01:07"
+    machine.ip(
+        f"link add vrrp link eth0 address {virtual} type macvlan mode bridge",
+        "link set vrrp up",
+        "address add 192.0.2.3/24 dev vrrp",
+    )
+    assert (
+        machine.run("sysctl", "-qw", "net.ipv4.conf.vrrp.rp_filter=0", "net.ipv4.conf.all.rp_filter=0").returncode == 0
+    )
+    machine.start(machine.write(CLOSED))
+    assert forwards(machine, 40_000, virtual), "by the director"
+    assert machine.lasthop("detach", "--open").returncode == 0
+    assert forwards(machine, 40_010, virtual), "by the kernel"
+    assert machine.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0").returncode == 0
+    assert forwards(machine, 40_020, virtual), "although the interface below forwards nothing"
+    machine.start(machine.write(CLOSED))
+    assert TOLD in machine.lasthop("detach").stdout
+    assert not forwards(machine, 40_030, virtual)
+    assert machine.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=1").returncode == 0
+    assert not forwards(machine, 40_040, virtual)
+    assert dropped(machine) == 2

@@ -21,12 +21,14 @@ from lasthop.dataplane.loader import map_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from lasthop.dataplane.pins import Pins
 
 #: The maps of the closing program; the first is there as long as legs are closed.
 _STATE, _LEGS = "closed", "closed_legs"
+#: Of the director's maps, those that the closing program reads.
+READ = ("legs", "own_macs", "local")
 #: ``struct closed_leg`` and ``struct closed_state`` of bpf/closed.bpf.c.
 _LEG = np.dtype([("ifindex", "u4"), ("outer", "u2"), ("inner", "u2")])
 _CLOSED = np.dtype([("dropped", "u8"), ("netns", "u8")])
@@ -44,12 +46,13 @@ class ClosedLegs:
     """Inode number of the network namespace they are in."""
 
 
-def close_legs(pins: Pins, legs: Map, netns: int) -> None:
+def close_legs(pins: Pins, maps: Mapping[str, Map], netns: int) -> None:
     """Put the closing program in place of the others on all legs of a director, and forget its other maps.
 
-    At no moment is a leg without a program. Raises DataPlaneError, and then the director forwards as before.
+    `maps` are the director's. At no moment is a leg without a program. Raises DataPlaneError, and then the director
+    forwards as before.
     """
-    with closing(legs.view(abi.types().struct("leg")), netns) as program:
+    with closing(maps, netns) as program:
         for name, table in program.maps.items():
             (pins.maps / name).unlink(missing_ok=True)
             pins.put(table.fd, pins.maps / name)
@@ -70,6 +73,11 @@ class Closing:
     maps: dict[str, Map]
     interfaces: tuple[int, ...]
 
+    @property
+    def dropped(self) -> int:
+        """Packets so far."""
+        return int(_said(self.maps[_STATE])["dropped"])
+
     def put_on_legs(self, pins: Pins) -> None:
         """Let nothing be forwarded any more: tc drops, and XDP leaves it to tc."""
         for ifindex in self.interfaces:
@@ -83,9 +91,13 @@ def closed_legs(pins: Pins) -> ClosedLegs | None:
     with _opened(pins, _STATE) as state, _opened(pins, _LEGS) as legs:
         if state is None or legs is None:
             return None
-        said = np.frombuffer(state.lookup(bytes(4)) or bytes(_CLOSED.itemsize), _CLOSED)[0]
+        said = _said(state)
         numbers = {int(np.frombuffer(key, _LEG)["ifindex"][0]) for key in legs.keys()}  # noqa: SIM118 -- a map of the kernel
         return ClosedLegs(tuple(sorted(numbers)), int(said["dropped"]), int(said["netns"]))
+
+
+def _said(state: Map) -> Any:  # noqa: ANN401 -- a record
+    return np.frombuffer(state.lookup(bytes(4)) or bytes(_CLOSED.itemsize), _CLOSED)[0]
 
 
 def forget_closed(pins: Pins) -> None:
@@ -106,9 +118,11 @@ def open_filters(pins: Pins) -> None:
 
 
 @contextmanager
-def closing(legs: Any, netns: int) -> Iterator[Closing]:  # noqa: ANN401 -- a structured array
-    """The closing programs for `legs`, entries of the map of that name. Raises DataPlaneError."""
-    used = legs[legs["ifindex"] > 0]
+def closing(given: Mapping[str, Map], netns: int) -> Iterator[Closing]:
+    """The closing programs for the legs of the director whose maps are `given`. Raises DataPlaneError."""
+    legs = given["legs"].view(abi.types().struct("leg"))
+    ids = np.flatnonzero(legs["ifindex"])
+    used = legs[ids]
     closed = np.zeros(len(used), _LEG)
     closed["ifindex"] = used["ifindex"]
     closed["outer"], closed["inner"] = used["tags"]["vid"][:, 0], used["tags"]["vid"][:, 1]
@@ -117,6 +131,10 @@ def closing(legs: Any, netns: int) -> Iterator[Closing]:  # noqa: ANN401 -- a st
     if handle == ffi.NULL:
         raise DataPlaneError(f"can't open the BPF object {path}", "reinstall lasthop")
     try:
+        for table in _each(lib.bpf_object__next_map, handle):
+            shared = given.get(ffi.string(lib.bpf_map__name(table)).decode())
+            if shared is not None:
+                check(lib.bpf_map__reuse_fd(table, shared.fd), f"use map {shared.name}")
         check(lib.bpf_object__load(handle), "load the closing program")
         maps = {}
         for table in _each(lib.bpf_object__next_map, handle):
@@ -128,8 +146,8 @@ def closing(legs: Any, netns: int) -> Iterator[Closing]:  # noqa: ANN401 -- a st
             ffi.string(lib.bpf_program__name(each)).decode(): lib.bpf_program__fd(each)
             for each in _each(lib.bpf_object__next_program, handle)
         }
-        for leg in closed:
-            maps[_LEGS].update(leg.tobytes(), b"\1\0\0\0")
+        for leg_id, leg in zip(ids.tolist(), closed, strict=True):
+            maps[_LEGS].update(leg.tobytes(), leg_id.to_bytes(4, "little"))
         maps[_STATE].update(bytes(4), np.array([(0, netns)], _CLOSED).tobytes())
         yield Closing(programs, maps, tuple(np.unique(closed["ifindex"]).tolist()))
     finally:

@@ -239,7 +239,7 @@ class KernelDataPlane:
     def detach(self, *, closed: bool = False) -> None:
         """See DataPlane.detach."""
         if closed:
-            close_legs(self._pins, self._loaded.maps["legs"], own_namespace())
+            close_legs(self._pins, self._loaded.maps, own_namespace())
             self.close()
             return
         self._legs.detach_all()

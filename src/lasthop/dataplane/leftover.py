@@ -15,7 +15,7 @@ import numpy as np
 
 from lasthop.dataplane import abi
 from lasthop.dataplane.attach import detach_filter, uses_map
-from lasthop.dataplane.closing import close_legs, closed_legs, open_filters
+from lasthop.dataplane.closing import READ, close_legs, closed_legs, open_filters
 from lasthop.dataplane.libbpf import Map
 from lasthop.dataplane.loader import map_info
 from lasthop.dataplane.pins import Pins
@@ -60,16 +60,20 @@ def _closes(pins: Pins) -> bool:
 
 
 def _close(pins: Pins) -> None:
-    fd = pins.get(pins.maps / "legs")
-    if fd is None:
-        pins.remove()
-        return
+    fds = {name: pins.get(pins.maps / name) for name in READ}
+    maps = {}
+    for name, fd in fds.items():
+        if fd is not None:
+            info = map_info(fd)
+            maps[name] = Map(name, fd, info.key_size, info.value_size, info.max_entries)
     try:
-        info = map_info(fd)
-        legs = Map("legs", fd, info.key_size, info.value_size, info.max_entries)
-        close_legs(pins, legs, _namespace_of(pins) or own_namespace())
+        if len(maps) < len(READ):
+            pins.remove()
+        else:
+            close_legs(pins, maps, _namespace_of(pins) or own_namespace())
     finally:
-        os.close(fd)
+        for each in maps.values():
+            os.close(each.fd)
 
 
 def _require_here(pins: Pins, namespace: int) -> None:

@@ -75,10 +75,9 @@ def take_over(pins: Pins, connections: int) -> None:
         return
     layout = _require_known(pins, live, before)
     copying = _Copying(pins, following, layout, connections)
-    legs = copying.loaded.maps["legs"].view(abi.types().struct("leg"))
     try:
         copying.copy_connections()
-        with closing(legs, own_namespace()) as program:
+        with closing(copying.loaded.maps, own_namespace()) as program:
             began = time.monotonic()
             program.put_on_legs(pins)
             grace_period()
@@ -86,17 +85,18 @@ def take_over(pins: Pins, connections: int) -> None:
             # From here on the new maps are what counts: a process that comes after this one only renames them.
             following.mark_done()
             _swap(pins, copying.loaded, int(map_info(program.maps["closed"].fd).id))
-            paused = time.monotonic() - began
+            paused, dropped = time.monotonic() - began, program.dropped
     finally:
         copying.close()
         os.close(live.fd)
     _finish(pins, following)
     _log.info(
-        "took over %s: from layout %d to %d; nothing was forwarded for %.1f ms",
+        "took over %s: from layout %d to %d; nothing was forwarded for %.1f ms, %d packets were dropped",
         pins.root,
         before,
         version,
         1e3 * paused,
+        dropped,
     )
 
 
