@@ -16,12 +16,12 @@ from lasthop.dataplane.libbpf import Map
 from lasthop.dataplane.loader import map_info
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.resize import Phase
-from lasthop.lab import symmetry
 from lasthop.lab.director_files import Balancing, LegModes
 from lasthop.lab.namespace import environment
 from lasthop.lab.topology import Blueprint, Topology
 from lasthop.lab.traffic import Continuous, Drip
 from lasthop.lab.waiting import wait_until
+from tests.lab.unharmed import progress, require_unharmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,22 +46,12 @@ def traffic(modes: LegModes) -> Iterator[tuple[Topology, Callable[[], None]]]:
         with Drip(client, pairs[0]) as drip, Continuous(client, pairs) as short:
 
             def go_on() -> None:
-                received, opened = drip.received, len(short.attempts)
-                assert wait_until(
-                    lambda: drip.received > received + 5_000 and len(short.attempts) > opened + 20, timeout=PATIENCE_S
-                )
+                progress(drip, short, PATIENCE_S)
 
             go_on()
             yield lab, go_on
             go_on()
-        assert drip.attempt is not None
-        assert drip.attempt.completed, drip.attempt
-        failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
-        assert not failed, (failed[:5], len(short.attempts))
-        for director in lab.directors.values():
-            assert director.client.status()["unexpected"] == {}
-        judged = symmetry.judge(lab, [*short.attempts, drip.attempt])
-        assert judged.holds, judged.asymmetric[:5]
+        require_unharmed(lab, drip, short)
 
 
 def lasthop(director: DirectorProcess, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lasthop.lab import symmetry, transparency
+from lasthop.lab import transparency
 from lasthop.lab.director_files import Balancing, LegModes
 from lasthop.lab.topology import Blueprint, Topology
 from lasthop.lab.traffic import Continuous, Drip, open_http
-from lasthop.lab.waiting import wait_until
+from tests.lab.unharmed import progress, require_unharmed
 
 
 @pytest.mark.parametrize("modes", [LegModes.TC, LegModes.XDP])
@@ -33,20 +33,7 @@ def test_a_restart_under_traffic_loses_no_packet(number: signal.Signals, modes: 
                 assert director.client.count_connections() >= before > 0
         for proof in transparency.compare(lab.layout, taken.frames):
             assert proof.holds, proof
-        assert drip.attempt is not None
-        assert drip.attempt.completed, drip.attempt
-        failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
-        assert not failed, (failed[:5], len(short.attempts))
-        for director in lab.directors.values():
-            assert director.client.status()["unexpected"] == {}
-        judged = symmetry.judge(lab, [*short.attempts, drip.attempt])
-        assert judged.holds, judged.asymmetric[:5]
-
-
-def progress(drip: Drip, short: Continuous, timeout: float = 10) -> None:
-    """Wait until both kinds of traffic have gone on by some steps."""
-    received, opened = drip.received, len(short.attempts)
-    assert wait_until(lambda: drip.received > received + 5_000 and len(short.attempts) > opened + 20, timeout=timeout)
+        require_unharmed(lab, drip, short)
 
 
 def test_detach_takes_everything_out_and_leaves_nothing_pinned() -> None:

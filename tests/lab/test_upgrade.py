@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from lasthop.dataplane import abi
-from lasthop.lab import symmetry, transparency
+from lasthop.lab import transparency
 from lasthop.lab.director_files import Balancing, LegModes
 from lasthop.lab.topology import Blueprint, Topology
 from lasthop.lab.traffic import Continuous, Drip
 from lasthop.lab.waiting import wait_until
-from tests.lab.test_restart import progress
+from tests.lab.unharmed import progress, require_unharmed
 
 SOURCES = Path(__file__).parents[2] / "bpf"
 #: The later version: file, what is there, what is there then. Every struct that packets keep state in is another.
@@ -101,14 +101,7 @@ def test_a_later_version_with_another_layout_takes_over_under_traffic(
         for proof in transparency.compare(lab.layout, taken.frames):
             assert proof.identical == proof.left, proof
             assert proof.entered - proof.left < LOST, "only what came in the moment of the switch"
-        assert drip.attempt is not None
-        assert drip.attempt.completed, drip.attempt
-        failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
-        assert not failed, (failed[:5], len(short.attempts))
-        for director in lab.directors.values():
-            assert director.client.status()["unexpected"] == {}
-        judged = symmetry.judge(lab, [*short.attempts, drip.attempt])
-        assert judged.holds, judged.asymmetric[:5]
+        require_unharmed(lab, drip, short)
 
 
 @pytest.mark.parametrize("die", ["before", "between"])
@@ -132,9 +125,6 @@ def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes
             director.start()
             director.wait_ready()
             progress(drip, short, timeout=BACKED_OFF_S)
-        assert drip.attempt is not None
-        assert drip.attempt.completed, drip.attempt
-        assert not [attempt.problem for attempt in short.attempts if not attempt.completed]
-        assert director.client.status()["unexpected"] == {}
+        require_unharmed(lab, drip, short)
         pins = Path("/sys/fs/bpf/lasthop", director.name)
         assert sorted(path.name for path in pins.iterdir()) == ["links", "maps"]
