@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # enum bpf_attach_type, include/uapi/linux/bpf.h
 _BPF_TRACE_RAW_TP, _BPF_XDP, _BPF_TCX_INGRESS = 23, 37, 46
+_BEFORE = 1 << 3
 # include/uapi/linux/if_link.h
 _XDP_NATIVE = 1 << 2
 _TC_INGRESS, _TC_REPLACE = 1, 1
@@ -193,6 +194,16 @@ class Attacher:
             ids.add(int(map_info(closed).id))
             os.close(closed)
         return ids
+
+
+def link_before(program: int, ifindex: int, operation: str) -> int | None:
+    """A tcx link in front of all others, which is gone with its descriptor; None on a kernel before 6.6."""
+    opts = ffi.new("struct bpf_link_create_opts *")
+    opts.sz, opts.flags = ffi.sizeof("struct bpf_link_create_opts"), _BEFORE
+    result = library().bpf_link_create(program, ifindex, _BPF_TCX_INGRESS, opts)
+    if result in (-errno.EINVAL, -errno.EOPNOTSUPP):
+        return None
+    return int(check(result, operation))
 
 
 def swap_link(pins: Pins, pin: Path, ifindex: int, program: int) -> bool:

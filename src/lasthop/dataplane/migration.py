@@ -7,7 +7,8 @@ either all of the old, and the next one begins anew, or all of the new, which th
 
 While the table is copied for the last time no program may change it: a connection that came meanwhile would be
 forgotten, and its response sent to another firewall. So for that moment, some tens of milliseconds, packets
-are dropped (`lasthop.dataplane.closing`), and sent again by whoever misses them.
+are dropped (`lasthop.dataplane.closing`), and sent again by whoever misses them. If the process dies just then, the old
+programs go on (before Linux 6.6: nothing does, until the next start).
 """
 
 from __future__ import annotations
@@ -79,12 +80,12 @@ def take_over(pins: Pins, connections: int) -> None:
         copying.copy_connections()
         with closing(copying.loaded.maps, own_namespace()) as program:
             began = time.monotonic()
-            program.put_on_legs(pins)
-            grace_period()
-            copying.finish()
-            # From here on the new maps are what counts: a process that comes after this one only renames them.
-            following.mark_done()
-            _swap(pins, copying.loaded, int(map_info(program.maps["closed"].fd).id))
+            with program.held(pins):
+                grace_period()
+                copying.finish()
+                # From here on the new maps are what counts: a process that comes after this one only renames them.
+                following.mark_done()
+                _swap(pins, copying.loaded, int(map_info(program.maps["closed"].fd).id))
             paused, dropped = time.monotonic() - began, program.dropped
     finally:
         copying.close()
