@@ -26,7 +26,7 @@ def require_unharmed(lab: Topology, drip: Drip, short: Continuous) -> None:
     assert drip.attempt.completed, drip.attempt
     failed = [f"{attempt}: {attempt.problem}" for attempt in short.attempts if not attempt.completed]
     assert not failed, (failed[:5], len(short.attempts))
-    for director in lab.directors.values():
-        assert director.client.status()["unexpected"] == {}
+    unexpected = {name: director.client.status()["unexpected"] for name, director in lab.directors.items()}
+    assert not any(unexpected.values()), unexpected
     judged = symmetry.judge(lab, [*short.attempts, drip.attempt])
     assert judged.holds, judged.asymmetric[:5]
