@@ -120,6 +120,18 @@ static __noinline __u32 after_last_hops_death(struct packet *p, struct connectio
 	}
 }
 
+/*
+ * Whether a request opens what can as well go through another server: what nobody has answered, and where the old
+ * connection is over for all. Whoever forged a SYN would end nothing by it that lives.
+ */
+static __always_inline bool opens_anew(const struct packet *p, const struct service *service)
+{
+	if (!p->opening || p->related || (p->ip_proto != IPPROTO_TCP && p->ip_proto != IPPROTO_SCTP))
+		return 0;
+	return service->on_death == DEATH_RESET ||
+	       (service->on_death != DEATH_KEEP && !(WORD_FLAGS(p->word) & CONNECTION_REPLIED));
+}
+
 /* What becomes of a packet whose connection was scheduled to a server, if that is dead: a reason, NOT_DEAD or TO_BE_MOVED. */
 static __noinline __u32 after_servers_death(struct packet *p, struct connection *connection, bool request)
 {
@@ -136,6 +148,8 @@ static __noinline __u32 after_servers_death(struct packet *p, struct connection 
 	/* Only now is it certain that all this was read from the packet's connection and not from a successor. */
 	if (!service || !still_there(p, READ_ONCE(connection->word)))
 		return NOT_DEAD;
+	if (request && opens_anew(p, service))
+		return TO_BE_MOVED;
 	switch (service->on_death) {
 	case DEATH_REBALANCE:
 		/* A response has crossed the dead server still: it goes on to the last hop. A later fragment begins nothing. */

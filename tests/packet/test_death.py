@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from scapy.layers.inet import IP, TCP, IPOption
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.packet import Raw
@@ -13,7 +14,7 @@ from lasthop.model.director import Settings
 from lasthop.model.real_server import Admin
 from lasthop.model.service import OnDeath, WhenEmpty
 from tests.oracles import pair_hash
-from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, tcp, udp
+from tests.packet.frames import CLIENT, OPTIONS, WWW, error, reply, sctp, tcp, udp
 from tests.packet.plans import FW, ROUTER, STRANGER, firewalls, mac_of, two_box
 from tests.packet.rig import Outcome, dropped, forwarded
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 FW0 = ("firewalls", FW[0])
 BACK = ("outside", ROUTER)
+ALIVE = {("firewalls", mac) for mac in FW[1:3]}
+"""Where `drawn` has others than fw0."""
 
 
 def drawn(on_death: OnDeath, dead: tuple[int, ...] = (), **changes: Any) -> Plan:
@@ -194,12 +197,41 @@ def test_a_segment_without_an_acknowledgement_is_reset_by_acknowledging_it(rig: 
     require_whole(made)
 
 
-def test_a_syn_that_is_sent_again_is_refused_as_by_a_closed_port(rig: Rig) -> None:
-    rig.publish(drawn(OnDeath.RESET))
-    rig.send("outside", numbered("S", 41), ROUTER)
-    rig.publish(drawn(OnDeath.RESET, (0,)))
-    made = answered(rig, "outside", numbered("S", 41), ROUTER)
-    assert (made[TCP].flags, made[TCP].ack) == ("RA", 42)
+@pytest.mark.parametrize("on_death", [each for each in OnDeath if each is not OnDeath.KEEP])
+def test_what_nobody_has_answered_is_opened_through_another_real_server(rig: Rig, on_death: OnDeath) -> None:
+    """The client sends its SYN again: no firewall has to know more than that."""
+    rig.publish(drawn(on_death))
+    assert rig.send("outside", tcp(), ROUTER) == forwarded("OPENING", FW0)
+    rig.publish(drawn(on_death, (0,)))
+    outcome = rig.send_over("outside", tcp(), ROUTER)
+    assert outcome.hop in ALIVE
+    assert outcome == forwarded("OPENING", outcome.hop, EVENT_MOVED=1)
+    assert rig.send("firewalls", reply(tcp()), outcome.hop[1]) == forwarded("RESPONSE", BACK)
+
+
+def test_an_association_that_nobody_has_answered_is_opened_through_another_one(rig: Rig) -> None:
+    rig.publish(drawn(OnDeath.DROP))
+    assert rig.send("outside", sctp("INIT"), ROUTER) == forwarded("OPENING", FW0)
+    rig.publish(drawn(OnDeath.DROP, (0,)))
+    assert rig.send_over("outside", sctp("INIT"), ROUTER).hop in ALIVE
+
+
+def test_a_syn_ends_only_what_is_over_for_all(rig: Rig) -> None:
+    """With reset nobody goes on with the old connection; otherwise it may live again, and a SYN be forged."""
+    opened(rig, OnDeath.RESET)
+    assert rig.send_over("outside", tcp(), ROUTER).hop in ALIVE
+    rig.reset()
+    opened(rig, OnDeath.DROP)
+    assert rig.send("outside", tcp(), ROUTER) == dropped("DEAD")
+    rig.reset()
+    opened(rig, OnDeath.KEEP)
+    assert rig.send("outside", tcp(), ROUTER) == forwarded("REQUEST", FW0)
+
+
+def test_what_begins_and_ends_at_once_is_refused_as_by_a_closed_port(rig: Rig) -> None:
+    opened(rig, OnDeath.RESET)
+    made = answered(rig, "outside", numbered("SF", 41), ROUTER)
+    assert (made[TCP].flags, made[TCP].ack) == ("RA", 43)
     require_whole(made)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.packet.model import choice, connection
-from tests.packet.model.nouns import Exit
+from tests.packet.model.nouns import SCTP, TCP, Exit
 
 if TYPE_CHECKING:
     from tests.packet.model.memory import Memory
@@ -18,20 +18,26 @@ if TYPE_CHECKING:
 MOVED = "MOVED"
 
 
-def policy(memory: Memory, known: Connection, *, request: bool) -> str:
+def policy(memory: Memory, known: Connection, packet: Packet, *, request: bool) -> str:
     """What becomes of a packet whose connection was scheduled to a dead real server; empty: nothing else than usual."""
     if "BYPASSED" in known.flags:
         return "KERNEL_BYPASS" if request else ""
     service = memory.services.get(known.service)
     if service is None or known.server not in service.servers or not service.servers[known.server].dead:
         return ""
+    if request and service.on_death != "keep" and _opens(packet) and "REPLIED" not in known.flags:
+        return MOVED
     by_policy = {"keep": "", "drop": "DROP_DEAD", "rebalance": MOVED, "bypass": "KERNEL_BYPASS"}[service.on_death]
     return by_policy if request or by_policy == "DROP_DEAD" else ""
 
 
+def _opens(packet: Packet) -> bool:
+    return packet.opening and packet.protocol in {TCP, SCTP}
+
+
 def fate(memory: Memory, known: Connection, packet: Packet, *, request: bool) -> str:
     """The same, when it happens: who bypasses the firewalls does so for good."""
-    found = policy(memory, known, request=request)
+    found = policy(memory, known, packet, request=request)
     if found == "KERNEL_BYPASS" and not packet.error:
         known.flags.add("BYPASSED")
         if packet.later:

@@ -102,7 +102,7 @@ class Passage:
 
     def _is_moved(self, found: Connection) -> bool:
         request = self.packet.sender == found.source
-        return death.policy(self.model, found, request=request) == death.MOVED
+        return death.policy(self.model, found, self.packet, request=request) == death.MOVED
 
     def _end(self, event: str) -> None:
         assert self.key is not None
@@ -297,7 +297,7 @@ class Passage:
             return self._stray()
         self.key = known.key
         request = self.packet.source == known.source[0]
-        if death.policy(self.model, known, request=request) == death.MOVED:
+        if death.policy(self.model, known, self.packet, request=request) == death.MOVED:
             self.over = True
             return self._stray()
         self._leave_if_fated(known, request=request)
