@@ -36,7 +36,7 @@ def test_a_refusal_is_raised_by_every_publish_until_it_is_taken_back() -> None:
 
 def test_counted_reasons_stay_with_the_pins() -> None:
     _, dataplane = started()
-    dataplane.count("drop_loop", 2)
+    dataplane.pinned.counts["drop_loop"] += 2
     dataplane.close()
     counters = FakeDataPlane(pinned=dataplane.pinned).counters()
     assert {counter.name: counter.value for counter in counters if counter.value} == {"drop_loop": 2}

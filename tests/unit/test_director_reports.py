@@ -6,13 +6,15 @@ import dataclasses
 import os
 import platform
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lasthop import __version__
 from lasthop.dataplane.fake import FakeDataPlane
+from lasthop.dataplane.interface import Altered
 from lasthop.director.director import Director
-from lasthop.errors import DirectorError
+from lasthop.errors import DataPlaneError, DirectorError
 from lasthop.model.connection_query import ConnectionQuery
 from lasthop.model.director import State
 from lasthop.model.edit import SetTimeouts
@@ -34,6 +36,9 @@ from tests.unit.director_worlds import (
     observation,
     started,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_the_status_of_a_healthy_director_has_no_problem() -> None:
@@ -73,8 +78,8 @@ def test_the_status_counts_the_connections_there_are_now() -> None:
 
 def test_the_status_shows_counters_that_should_be_zero_and_are_not() -> None:
     director, dataplane = started()
-    dataplane.count("drop_loop", 3)
-    dataplane.count("forwarded_request", 5)
+    dataplane.pinned.counts["drop_loop"] += 3
+    dataplane.pinned.counts["forwarded_request"] += 5
     assert director.status().unexpected == {"drop_loop": 3}
 
 
@@ -173,3 +178,40 @@ def test_close_leaves_the_data_plane_forwarding() -> None:
     director.close()
     assert dataplane.closed
     assert dataplane.pinned.plan is not None
+
+
+def test_what_somebody_else_changed_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    director, dataplane = started()
+    dataplane.altered = [Altered("map rules", 0), Altered("map servers", 2), Altered("the programs on leg x (eth0)", 1)]
+    assert len(list(director.read_back())) == 3
+    assert [(record.getMessage(), record.levelname) for record in caplog.records] == [
+        ("map servers: somebody else had changed 2 entries, put right", "WARNING"),
+        ("the programs on leg x (eth0): somebody else had taken them off, attached again", "WARNING"),
+    ]
+    assert director.status().problems == []
+
+
+def test_what_can_not_be_put_right_is_a_problem_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    director, dataplane = started()
+    refusal = DataPlaneError("can't attach to leg 'x' (eth0): another director is attached to it", "stop it")
+
+    def refused() -> Iterator[Altered]:
+        raise refusal
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataplane, "read_back", refused)
+        assert list(director.read_back()) == []
+    assert director.status().problems == [str(refusal)]
+    assert list(director.read_back()) == []
+    assert director.status().problems == []
+
+
+def test_reading_back_ends_with_the_data_plane() -> None:
+    director, dataplane = started()
+    dataplane.altered = [Altered("map rules", 0), Altered("map servers", 2)]
+    looking = director.read_back()
+    next(looking)
+    director.detach()
+    assert list(looking) == []
+    assert dataplane.altered == [Altered("map servers", 2)]

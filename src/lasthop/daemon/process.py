@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 _SWEEP_S = 1.0
 _DRAIN_S = 0.5
+_READ_BACK_S = 5.0
 #: The sweep may take this share of the director's time: a big table is swept less often.
 _SWEEP_SHARE = 0.05
 
@@ -112,6 +113,7 @@ async def _serve(director: Director, watch: NetworkWatch, file: str, notifier: N
                 watch.follow(director),
                 health.follow(director),
                 _sweep_forever(director, service.pulse),
+                _read_back_forever(director),
                 _resize_forever(director),
                 _drain_forever(director),
                 service.keep(),
@@ -155,6 +157,20 @@ async def _sweep_forever(director: Director, pulse: Pulse) -> None:
         pause = max(_SWEEP_S, (time.monotonic() - began) / _SWEEP_SHARE)
         if swept:
             pulse.beat(pause)
+
+
+async def _read_back_forever(director: Director) -> None:
+    """After each change of what is wanted, and every few seconds."""
+    asked = asyncio.Event()
+    director.on_applied.append(asked.set)
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), _READ_BACK_S)
+        asked.clear()
+        if director.detached:
+            return
+        for _ in director.read_back():
+            await asyncio.sleep(0)
 
 
 async def _drain_forever(director: Director) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,26 @@ class Attacher:
     def holds(self, ifindex: int) -> bool:
         """Whether our tc program is on an interface, put there by this process or by one before it."""
         return (self._pins.links / f"tcx-{ifindex}").exists() or uses_map(ifindex, self._live_map_id())
+
+    def lacks(self, ifindex: int, *, xdp: bool) -> bool:
+        """Whether a program that was put on an interface is off it; False where the interface itself is gone."""
+        if not _exists(ifindex):
+            return False
+        if xdp and not self._is_on(self._pins.links / f"xdp-{ifindex}", ifindex):
+            return True
+        if self._is_on(self._pins.links / f"tcx-{ifindex}", ifindex):
+            return False
+        # By its number: what a program uses takes CAP_SYS_ADMIN to read.
+        return _filter_programs(ifindex) != [_program_id(self._loaded.programs["lh_tc"])]
+
+    def _is_on(self, pin: Path, ifindex: int) -> bool:
+        fd = self._pins.get(pin)
+        if fd is None:
+            return False
+        try:
+            return _link_ifindex(fd) == ifindex
+        finally:
+            os.close(fd)
 
     def pinned(self) -> set[int]:
         """The interfaces that links are pinned for, gone ones included."""
@@ -310,14 +331,32 @@ def _describe(program_id: int) -> tuple[str, set[int]]:
         return "", set()
     try:
         map_ids = ffi.new("unsigned int[]", _MAX_PROGRAMS)
-        info = ffi.new("struct bpf_prog_info *")
-        info.nr_map_ids = _MAX_PROGRAMS
-        info.map_ids = int(ffi.cast("uintptr_t", map_ids))
-        size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_prog_info"))
-        check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a program's description")
+        info = _program_info(fd, map_ids)
         return ffi.string(info.name).decode(), {map_ids[i] for i in range(min(info.nr_map_ids, _MAX_PROGRAMS))}
     finally:
         os.close(fd)
+
+
+def _program_info(fd: int, map_ids: Any = ffi.NULL) -> Any:  # noqa: ANN401 -- cffi's array and struct
+    info = ffi.new("struct bpf_prog_info *")
+    if map_ids != ffi.NULL:
+        info.nr_map_ids = len(map_ids)
+        info.map_ids = int(ffi.cast("uintptr_t", map_ids))
+    size = ffi.new("unsigned int *", ffi.sizeof("struct bpf_prog_info"))
+    check(library().bpf_obj_get_info_by_fd(fd, info, size), "read a program's description")
+    return info
+
+
+def _program_id(fd: int) -> int:
+    return int(_program_info(fd).id)
+
+
+def _exists(ifindex: int) -> bool:
+    try:
+        socket.if_indextoname(ifindex)
+    except OSError:
+        return False
+    return True
 
 
 def _link_ifindex(fd: int) -> int:

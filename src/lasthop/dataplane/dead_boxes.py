@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lasthop.dataplane import abi
+from lasthop.dataplane.kept_map import KeptMap
 
 if TYPE_CHECKING:
     from lasthop.dataplane.encode import Ids
@@ -22,14 +23,12 @@ class DeadBoxes:
     """The entries of both halves."""
 
     def __init__(self, table: Map, boxes: NameTable) -> None:
-        self._table = table
+        self.kept = KeptMap(table)
+        """The map, with both halves."""
         self._boxes = boxes
         self._dead: dict[str, tuple[PlannedService, list[PlannedServer]]] = {}
         """By label: what was published last, and who is dead in it."""
         self._key = abi.types().struct("dead_box")
-        self._entries: tuple[dict[bytes, bytes], dict[bytes, bytes]] = ({}, {})
-        for key, value in table.entries().items():
-            self._entries[int(np.frombuffer(key, self._key)["half"][0])][key] = value
 
     def write(self, plan: Plan, ids: Ids, half: int) -> None:
         """Make the entries of `half`, which no packet reads, those of `plan`. Of a zone's services the first counts."""
@@ -40,14 +39,7 @@ class DeadBoxes:
             for server in dead:
                 key = self._key_of(zones[server.leg], self._boxes.id_of(server.name), half)
                 wanted.setdefault(key, ids.servers[service.label, server.name].to_bytes(4, "little"))
-        present = self._entries[half]
-        for key in present.keys() - wanted.keys():
-            self._table.delete(key)
-            del present[key]
-        for key, value in wanted.items():
-            if present.get(key) != value:
-                self._table.update(key, value)
-                present[key] = value
+        self.kept.hold({**self.kept.of_half(self._key, 1 - half), **wanted}, room_first=True)
 
     def _dead_of(self, service: PlannedService) -> tuple[PlannedService, list[PlannedServer]]:
         known = self._dead.get(service.label)

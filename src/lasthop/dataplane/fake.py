@@ -14,7 +14,7 @@ from lasthop.dataplane.fake_hops import FakeHops
 from lasthop.dataplane.fake_inspection import FakeInspection
 from lasthop.dataplane.fake_probing import FakeProbing
 from lasthop.dataplane.fake_traffic import FakeTraffic
-from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
+from lasthop.dataplane.interface import Altered, Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.reasons import REASONS
 from lasthop.errors import DataPlaneError
 from lasthop.model.connection import ConnectionReport, EachWay, HopName
@@ -23,7 +23,7 @@ from lasthop.model.director import DEFAULT_CONNECTIONS, State
 from lasthop.model.leg import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from lasthop.model.connection_query import ConnectionPage, ConnectionQuery
     from lasthop.model.hop import HopReport
@@ -63,10 +63,11 @@ class Pinned:
     """Real servers with the hop of each (0: its MAC address was never known), retired ones included."""
     connections: list[_Connection] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    """Reason, such as ``drop_loop`` -> packets that went the way they did for it."""
 
 
 class FakeDataPlane:
-    """See `interface.DataPlane`; `open`, `expire` and `count` are what packets and time do to it."""
+    """See `interface.DataPlane`; `open` and `expire` are what packets and time do to it, beside `Pinned.counts`."""
 
     def __init__(self, connections: int = DEFAULT_CONNECTIONS, pinned: Pinned | None = None) -> None:
         """Adopt `pinned`, or begin with nothing and room for `connections`."""
@@ -86,6 +87,8 @@ class FakeDataPlane:
         """See DataPlane.inspection."""
         self.probing = FakeProbing()
         """See DataPlane.probing."""
+        self.altered: list[Altered] = []
+        """What somebody else changed."""
         self.closed = False
         self._condemned: set[int] = set()
 
@@ -104,6 +107,11 @@ class FakeDataPlane:
         self._forget(planned)
         self.pinned.hops.follow(plan)
         self.pinned.plan = plan
+
+    def read_back(self) -> Iterator[Altered]:
+        """See DataPlane.read_back."""
+        while self.altered:
+            yield self.altered.pop(0)
 
     def attachments(self) -> list[Attachment]:
         """See DataPlane.attachments."""
@@ -230,16 +238,12 @@ class FakeDataPlane:
         )
         last_hop = self.pinned.hops.learned(*came_from)
         self.pinned.connections.append(_Connection(report, self.pinned.servers[server], last_hop))
-        self.count("forwarded_opening")
+        self.pinned.counts["forwarded_opening"] += 1
 
     def expire(self) -> None:
         """Every connection's time-out is over."""
-        self.count("event_expired", len(self.pinned.connections))
+        self.pinned.counts["event_expired"] += len(self.pinned.connections)
         self.pinned.connections.clear()
-
-    def count(self, reason: str, by: int = 1) -> None:
-        """Packets went the way they did for `reason`, such as ``drop_loop``."""
-        self.pinned.counts[reason] += by
 
     def _reports(self) -> list[ConnectionReport]:
         name = self.pinned.hops.name

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from lasthop.dataplane.finding import Finding
     from lasthop.model.asymmetry import AsymmetryReport
@@ -74,6 +74,15 @@ class Resizing:
     """Connections that were moved to the new table so far."""
     refused: int
     """Connections that found no room in it when they were last tried; they will be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """A part of what was published that was looked at."""
+
+    what: str
+    count: int
+    """Entries of it that somebody else had changed, and that are as published again."""
 
 
 class Traffic(Protocol):
@@ -175,6 +184,12 @@ class DataPlane(Observed, Protocol):
         """Make the data plane hold `plan`: attach and detach legs, switch rules and services by one write.
 
         A packet sees the old set or the new one. Nothing changes if it raises.
+        """
+
+    def read_back(self) -> Iterator[Altered]:
+        """Compare what was published with what is there, and put right what somebody else changed; a part a step.
+
+        Raises DataPlaneError where a program can't be attached again.
         """
 
     def attachments(self) -> Sequence[Attachment]:

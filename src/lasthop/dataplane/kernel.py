@@ -33,6 +33,7 @@ from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.probing import KernelProbing
 from lasthop.dataplane.publisher import Publisher
+from lasthop.dataplane.read_back import read_back
 from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
 from lasthop.dataplane.resize import Resize, resume
 from lasthop.dataplane.sweeping import Sweep
@@ -44,10 +45,11 @@ from lasthop.model.counter import CounterReport
 from lasthop.model.hop import HopReport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from lasthop.dataplane.interface import Altered
     from lasthop.dataplane.libbpf import Map
     from lasthop.model.connection_query import ConnectionQuery
     from lasthop.policy.plan import Plan
@@ -128,6 +130,11 @@ class KernelDataPlane:
             self._publisher.roll_back(half)
             raise
         self._published = plan
+
+    def read_back(self) -> Iterator[Altered]:
+        """See DataPlane.read_back."""
+        if self._published is not None:
+            yield from read_back(self._publisher, self._legs, self._neighbours, self._published)
 
     def attachments(self) -> Sequence[Attachment]:
         """See DataPlane.attachments."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.publisher import grace_period, replace_entries
+from lasthop.dataplane.kept_map import KeptMap
+from lasthop.dataplane.publisher import grace_period
 from lasthop.model.leg import ReplyTo
 
 if TYPE_CHECKING:
@@ -32,20 +33,24 @@ class LegEntries:
     """The leg maps of one director."""
 
     def __init__(self, maps: dict[str, Map], publisher: Publisher) -> None:
-        self._index = maps["leg_index"]
+        self._index, self._vlans = KeptMap(maps["leg_index"]), KeptMap(maps["vlan_legs"])
+        self._own_macs = KeptMap(maps["own_macs"])
+        self.kept = (self._index, self._vlans, self._own_macs)
+        """The maps beside the legs themselves."""
         self._small_index = maps["leg_by_ifindex"].view(np.dtype("u4"))
-        self._vlans = maps["vlan_legs"]
-        self._own_macs = maps["own_macs"]
         self._publisher = publisher
         self._flag = abi.enum("leg_flag")
         self._captured: Collection[str] = ()
         """Names of legs; a director that starts captures on none."""
         self._before: _Before | None = None
+        self._written: tuple[NDArray[Any], NDArray[Any]] | None = None
+        """Legs and small index as this process left them."""
 
     def write(self, plan: Plan, transmit: Collection[int]) -> None:
         """Make the maps those of `plan`; `transmit` are interfaces known to transmit XDP frames."""
         legs = self._publisher.legs
-        self._before = (self._index.entries(), self._vlans.entries(), self._own_macs.entries(), legs.copy())
+        index_before, vlans_before, macs_before = (dict(kept.entries) for kept in self.kept)
+        self._before = (index_before, vlans_before, macs_before, legs.copy())
         index, vlans = self._indices(plan)
         # A packet that looked an interface up before may still be about to read the leg's entry.
         if self._unindex(index, vlans):
@@ -54,8 +59,9 @@ class LegEntries:
             self._write(leg, xdp=leg.ifindex in transmit)
         names = self._publisher.leg_names
         macs = {_own_mac(names.id_of(leg.name), mac): b"\1" for leg in plan.legs for mac in leg.own_macs}
-        replace_entries(self._own_macs, macs)
+        self._own_macs.hold(macs)
         self._write_index(index, vlans)
+        self._remember()
 
     def roll_back(self) -> None:
         """Put back what `write` overwrote."""
@@ -67,8 +73,28 @@ class LegEntries:
             grace_period()
         self._publisher.legs[:] = legs
         self._publisher.legs["hops_learned"] = learned
-        replace_entries(self._own_macs, own_macs)
+        self._own_macs.hold(own_macs)
         self._write_index(index, vlans)
+        self._remember()
+
+    def mend(self) -> int:
+        """Write legs and small index again where somebody else changed them; how many entries that were."""
+        if self._written is None:
+            return 0
+        altered = 0
+        for there, written in zip(self._own_part(), self._written, strict=True):
+            places = np.flatnonzero(there != written)
+            there[places] = written[places]
+            altered += len(places)
+        return altered
+
+    def _own_part(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What nobody writes but this: neither packets nor `lasthop.dataplane.neighbour_table`."""
+        return self._publisher.legs[["ifindex", "mac", "zone", "mtu", "flags", "tags"]], self._small_index
+
+    def _remember(self) -> None:
+        legs, index = self._own_part()
+        self._written = legs.copy(), index.copy()
 
     def interfaces(self) -> set[int]:
         """ifindexes of all legs there are."""
@@ -86,6 +112,7 @@ class LegEntries:
             self._publisher.legs["gateway_hop"][leg_id] = 0
             self._publisher.hops.drop_leg(leg_id)
             self._publisher.leg_names.forget(name)
+        self._remember()
 
     def write_transmits(self, legs: Iterable[PlannedLeg], transmit: Collection[int]) -> None:
         """Tell packets which legs are on interfaces that transmit XDP frames."""
@@ -110,6 +137,7 @@ class LegEntries:
         after = before | flag if on else before & ~flag
         if after != before:
             entry["flags"] = after
+            self._remember()
 
     def _indices(self, plan: Plan) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         """What leg_index and vlan_legs are to be."""
@@ -152,20 +180,18 @@ class LegEntries:
         """Let packets find no leg where there is none any more or another one. False: there is no such place."""
         stale = False
         for table, wanted in ((self._index, index), (self._vlans, vlans)):
-            for key, value in table.entries().items():
-                if wanted.get(key) != value:
-                    stale = True
-                    if table is self._index and _number(key) < len(self._small_index):
-                        self._small_index[_number(key)] = 0
-                    table.delete(key)
+            for key in [key for key, value in table.entries.items() if wanted.get(key) != value]:
+                stale = True
+                if table is self._index and _number(key) < len(self._small_index):
+                    self._small_index[_number(key)] = 0
+                table.remove(key)
         return stale
 
     def _write_index(self, index: dict[bytes, bytes], vlans: dict[bytes, bytes]) -> None:
-        for key, value in vlans.items():
-            self._vlans.update(key, value)
+        self._vlans.hold(vlans)
         for key, value in index.items():
             # The hash first: what it has is found and cleared by a later director.
-            self._index.update(key, value)
+            self._index.put(key, value)
             if _number(key) < len(self._small_index):
                 leg_id = _number(value)
                 self._small_index[_number(key)] = leg_id + 1 if leg_id < abi.limit("MAX_LEGS") else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lasthop.dataplane.attach import alone
 from lasthop.dataplane.interface import Attachment
 from lasthop.dataplane.leg_entries import LegEntries
 from lasthop.dataplane.publisher import grace_period
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lasthop.dataplane.attach import Attacher
+    from lasthop.dataplane.kept_map import KeptMap
     from lasthop.dataplane.libbpf import Map
     from lasthop.dataplane.publisher import Publisher
     from lasthop.policy.plan import Plan, PlannedLeg
@@ -88,6 +90,29 @@ class LegTable:
     def let_packets_ask(self) -> None:
         """Packets may ask for gateways and neighbours from now on, or need not any more, as the legs say."""
         self._entries.write_policies(self._legs)
+
+    @property
+    def kept(self) -> Sequence[KeptMap]:
+        """The leg maps that are no arrays."""
+        return self._entries.kept
+
+    def mend_entries(self) -> int:
+        """Put right what somebody else changed in the legs' entries; how many that were."""
+        return self._entries.mend()
+
+    def unattached(self) -> list[PlannedLeg]:
+        """A leg of each interface that lacks a program which was put there, unless it is gone itself."""
+        return [
+            leg for ifindex, leg in self._attached.items() if self._attacher.lacks(ifindex, xdp=ifindex in self._xdp)
+        ]
+
+    def attach_again(self, leg: PlannedLeg, plan: Plan) -> None:
+        """Put the programs back on the interface of a leg. Raises DataPlaneError if that can't be."""
+        with alone():
+            self._attacher.refuse_foreign(leg.name, leg.interface, leg.ifindex)
+            self._attach(leg)
+        if self._prove_transmits({leg.ifindex: leg}):
+            self._publisher.publish(plan, self.transmitting(plan))
 
     def attachments(self) -> list[Attachment]:
         """How each leg is attached now."""

@@ -181,16 +181,17 @@ class Map:
                 return found
 
     def entries(self) -> dict[bytes, bytes]:
-        """All entries of a small map."""
-        found = {key: self.lookup(key) for key in self.keys()}
-        return {key: value for key, value in found.items() if value is not None}
+        """All entries of a hash or a trie map."""
+        keys, values = self.batch(np.dtype(f"V{self.key_size}"), np.dtype(f"V{self.value_size}"))
+        return dict(zip(keys.tolist(), values.tolist(), strict=True))
 
     def batch(self, key_type: np.dtype[Any], value_type: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """All keys and values of a hash map as two arrays, read a batch at a time."""
+        """All keys and values of a hash or a trie map as two arrays, read a batch at a time."""
         chunk = min(self.max_entries, 65536)
         keys, values = np.empty(chunk, key_type), np.empty(chunk, value_type)
         kept: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        position, following = ffi.NULL, ffi.new("unsigned int *")
+        # Where a batch ended: a number of a hash map's, a key of a trie's.
+        position, following = ffi.NULL, ffi.new("char[]", max(4, self.key_size))
         while True:
             count = ffi.new("unsigned int *", chunk)
             result = library().bpf_map_lookup_batch(
@@ -201,7 +202,7 @@ class Map:
             kept.append((keys[: count[0]].copy(), values[: count[0]].copy()))
             if result == -errno.ENOENT:
                 return np.concatenate([k for k, _ in kept]), np.concatenate([v for _, v in kept])
-            position = ffi.new("unsigned int *", following[0])
+            position = ffi.new("char[]", ffi.buffer(following)[:])
 
     def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """The live contents of a BPF_F_MMAPABLE array, writable, without a copy."""

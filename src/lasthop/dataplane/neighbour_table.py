@@ -11,7 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.publisher import replace_entries
+from lasthop.dataplane.kept_map import KeptMap
 from lasthop.model.event import Kind, told
 from lasthop.model.leg import ReplyTo
 from lasthop.policy.whereabouts import Whereabouts
@@ -31,12 +31,11 @@ class NeighbourTable:
     """The neighbours and gateways of one director's legs."""
 
     def __init__(self, maps: dict[str, Map], publisher: Publisher) -> None:
-        self._neighbours = maps["neighbour_hops"]
-        self._on_link = maps["on_link"]
+        self._neighbours, self._on_link = KeptMap(maps["neighbour_hops"]), KeptMap(maps["on_link"])
+        self.kept = (self._neighbours, self._on_link)
+        """The maps."""
         self._hops = publisher.hops
         self._publisher = publisher
-        self._entries = self._neighbours.entries()
-        """What the map holds."""
         self._subnets: object = None
         """What on_link was last made from."""
         self._gateways: dict[tuple[int, Address], int] = {}
@@ -117,12 +116,7 @@ class NeighbourTable:
                 continue
             wanted[ids[leg].to_bytes(4, "little") + abi.pack_address(address)] = hops[target].to_bytes(4, "little")
         # Who is gone first: his hop may be freed once nothing leads to it, and the map may be full.
-        for key in self._entries.keys() - wanted.keys():
-            self._neighbours.delete(key)
-        for key, value in wanted.items():
-            if self._entries.get(key) != value:
-                self._neighbours.update(key, value)
-        self._entries = wanted
+        self._neighbours.hold(wanted, room_first=True)
         self._hops.mark("HOP_NEIGHBOUR", set(hops.values()) - {0})
         if refused and not self._refused:
             _log.warning(
@@ -136,14 +130,13 @@ class NeighbourTable:
         ]
         if made_from == self._subnets:
             return
-        replace_entries(
-            self._on_link,
+        self._on_link.hold(
             {
                 (_LEG_BITS + abi.prefix_length(subnet)).to_bytes(4, "little")
                 + leg_id.to_bytes(4, "little")
                 + abi.pack_address(subnet.network_address): b"\1"
                 for leg_id, subnet in made_from
-            },
+            }
         )
         self._subnets = made_from
 

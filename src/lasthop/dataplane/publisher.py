@@ -18,11 +18,14 @@ from lasthop.dataplane.accounts import Accounts
 from lasthop.dataplane.dead_boxes import DeadBoxes
 from lasthop.dataplane.encode import Half, Ids, Parts, encode
 from lasthop.dataplane.identity import NameTable
+from lasthop.dataplane.kept_map import KeptMap
 from lasthop.dataplane.virtual_addresses import VirtualAddresses
 from lasthop.errors import DataPlaneError
 from lasthop.model.rule import ANY_REAL_SERVER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from lasthop.dataplane.hop_table import HopTable
@@ -39,7 +42,6 @@ class Publisher:
 
     def __init__(self, maps: dict[str, Map], hops: HopTable) -> None:
         types = abi.types()
-        self._maps = maps
         self.hops = hops
         self.live = maps["live"].view(types.struct("live"))
         self.legs = maps["legs"].view(types.struct("leg"))
@@ -63,6 +65,11 @@ class Publisher:
         self._parts = Parts()
         self._virtual = VirtualAddresses(maps["virtual_addrs"])
         self._dead = DeadBoxes(maps["dead_boxes"], self.boxes)
+        self._server_addresses, self._local = KeptMap(maps["server_addrs"]), KeptMap(maps["local"])
+        self.kept = (self._server_addresses, self._local, self._virtual.kept, self._dead.kept)
+        """The maps beside the halves."""
+        self._written: Half | None = None
+        """The half that packets read, if this process wrote it."""
         self._published: Plan | None = None
         """What packets read, if this process published it."""
         self._server_ids = self._read_server_ids()
@@ -139,11 +146,30 @@ class Publisher:
             self._start_over()
             raise
         self._switch(idle)
+        self._written = half
         self._forget(plan, retired)
         self._set_thresholds(changed)
         self._publish_addresses(plan, ids)
         self.live["on_detach"] = plan.closes
         self._published = plan
+
+    @property
+    def parts(self) -> Sequence[str]:
+        """The maps that are in halves."""
+        return (*self._halves, "rulesets")
+
+    def mend(self, part: str) -> int:
+        """Write what packets read of a map again, if somebody else changed it; how many entries that were."""
+        if self._written is None:
+            return 0
+        if part == "rulesets":
+            there, written = self.rulesets[self.half : self.half + 1], self._written.ruleset
+        else:
+            written = getattr(self._written, part)
+            there = self._halves[part][self.half][: len(written)]
+        altered = np.flatnonzero(there != written)
+        there[altered] = written[altered]
+        return len(altered)
 
     def roll_back(self, half: int) -> None:
         """Let packets read the half they read before a publication that could not be completed."""
@@ -152,7 +178,7 @@ class Publisher:
 
     def _start_over(self) -> None:
         """Take nothing for known of what was published: a publication ended half-way."""
-        self._published, self._addresses = None, None
+        self._published, self._addresses, self._written = None, None, None
         self._parts.forget()
         self._server_ids = self._read_server_ids()
 
@@ -302,22 +328,11 @@ class Publisher:
             one["zone"] = ids.zones[zone]
             one["address"] = np.frombuffer(abi.pack_address(address), "u1")
             wanted[one.tobytes()[: key_type.itemsize]] = ids.servers[service, server].to_bytes(4, "little")
-        replace_entries(self._maps["server_addrs"], wanted)
+        self._server_addresses.hold(wanted)
         local: dict[bytes, bytes] = {}
         for network in plan.local:
             local[abi.prefix_length(network).to_bytes(4, "little") + abi.pack_address(network.network_address)] = b"\1"
-        replace_entries(self._maps["local"], local)
-
-
-def replace_entries(table: Map, wanted: dict[bytes, bytes]) -> None:
-    """Make a hash or trie map hold `wanted`: new entries first, then the stale ones go."""
-    present = set(table.keys())
-    for key, value in wanted.items():
-        # A trie finds a shorter prefix where the one that is asked for is missing.
-        if key not in present or table.lookup(key) != value:
-            table.update(key, value)
-    for key in present - wanted.keys():
-        table.delete(key)
+        self._local.hold(local)
 
 
 def grace_period() -> None:

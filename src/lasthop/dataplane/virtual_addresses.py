@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lasthop.dataplane import abi
+from lasthop.dataplane.kept_map import KeptMap
 
 if TYPE_CHECKING:
     from lasthop.dataplane.encode import Ids
@@ -25,13 +26,11 @@ class VirtualAddresses:
     """The entries of both halves."""
 
     def __init__(self, table: Map) -> None:
-        self._table = table
+        self.kept = KeptMap(table)
+        """The map, with both halves."""
         self._key = abi.types().struct("virtual_address")
-        self._entries: tuple[dict[bytes, bytes], dict[bytes, bytes]] = ({}, {})
         self._made_from: list[object] = [None, None]
         """What the entries of each half are, if they were written here and whole."""
-        for key, value in table.entries().items():
-            self._entries[int(np.frombuffer(key, self._key)["half"][0])][key] = value
 
     def write(self, plan: Plan, ids: Ids, half: int) -> None:
         """Make the entries of `half`, which no packet reads, those of `plan`.
@@ -52,14 +51,7 @@ class VirtualAddresses:
             for address, only_zone, id_ in taken
             for zone in ([only_zone] if only_zone else ids.zones)
         }
-        present = self._entries[half]
-        for key_bytes in present.keys() - wanted.keys():
-            self._table.delete(key_bytes)
-            del present[key_bytes]
-        for key_bytes, value in wanted.items():
-            if present.get(key_bytes) != value:
-                self._table.update(key_bytes, value)
-                present[key_bytes] = value
+        self.kept.hold({**self.kept.of_half(self._key, 1 - half), **wanted}, room_first=True)
         self._made_from[half] = made_from
 
     def _key_of(self, taken: VirtualAddress, zone: int, half: int) -> bytes:

@@ -19,6 +19,7 @@ from lasthop.director.edits import edited
 from lasthop.director.sums import Sums
 from lasthop.director.surroundings import surroundings_of
 from lasthop.director.telling import (
+    tell_altered,
     tell_applied,
     tell_changes,
     tell_edits,
@@ -41,7 +42,7 @@ from lasthop.policy.refresh import refresh, standing
 from lasthop.policy.slow_start import coming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lasthop.dataplane.interface import DataPlane, TableSize
     from lasthop.director.journal import Journal
@@ -148,6 +149,20 @@ class Director(Answers):
         if size is not None:
             self._sums.look(self._live.counters(), self.asymmetric, time.monotonic())
         return size is not None
+
+    def read_back(self) -> Iterator[None]:
+        """Compare what is published with what is in the kernel, a part a step; tell what somebody else had changed."""
+        problem = ""
+        try:
+            for altered in self._live.read_back():
+                if altered.count:
+                    tell_altered(altered)
+                yield
+                if self.detached:
+                    return
+        except LasthopError as error:
+            problem = str(error)
+        self._note("attachments", problem)
 
     def resize_step(self) -> bool:
         """Do the next few milliseconds of giving the table the configured size. False: nothing can be done now."""

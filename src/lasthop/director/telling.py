@@ -14,6 +14,7 @@ from lasthop.model.event import Kind, asked_by, told
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from lasthop.dataplane.interface import Altered
     from lasthop.errors import LasthopError
     from lasthop.model.change import Change
     from lasthop.model.edit import Edit
@@ -53,6 +54,15 @@ def tell_refused(file: str, error: LasthopError) -> None:
     problem = " ".join(str(error).split())
     beside = told(Kind.APPLY_REFUSED, configuration=file, problem=problem)
     _log.error("%s: nothing changed: %s", asked_by() or "apply", problem, extra=beside)
+
+
+def tell_altered(altered: Altered) -> None:
+    """Somebody else had changed what was published."""
+    number = altered.count
+    what = f"{altered.what}: somebody else had changed {number} entr{'y' if number == 1 else 'ies'}, put right"
+    if not altered.what.startswith("map "):
+        what = f"{altered.what}: somebody else had taken them off, attached again"
+    _log.warning("%s", what, extra=told(Kind.ALTERED, about=altered.what, count=number))
 
 
 def tell_health(before: Effective, after: Effective) -> None:

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     EDITS_DISCARDED = "edits_discarded"
     APPLIED = "applied"
     APPLY_REFUSED = "apply_refused"
+    ALTERED = "altered"
     PROBLEM = "problem"
     MENDED = "mended"
     RESIZE_BEGUN = "resize_begun"
