@@ -14,6 +14,7 @@ const struct {
 	enum table_id table_id;
 	enum table_role table_role;
 	enum resize_phase resize_phase;
+	enum takeover_phase takeover_phase;
 	enum choice choice;
 	enum leg_flag leg_flag;
 	enum service_flag service_flag;

@@ -6,6 +6,7 @@
 #include "ethernet.h"
 #include "ip.h"
 #include "probe.h"
+#include "takeover.h"
 
 /* Take a connection out that has ended before this packet. An ICMP error is not the one to do it. */
 static __always_inline void end(const struct packet *p, const struct connection *connection,
@@ -62,6 +63,8 @@ static __always_inline __u32 forward_found(struct packet *p, struct connection *
 	__u32 reason;
 
 	if (unlikely(over(p, connection, ruleset))) {
+		if (taking_over && takeover_phase() == TAKEOVER_KNOWN)
+			return LEFT_TO_FORMER;
 		note_found(p, 1);
 		/* XDP changes nothing before it knows that it can forward. */
 		if (p->entry == ENTRY_XDP)
@@ -76,6 +79,8 @@ static __always_inline __u32 forward_found(struct packet *p, struct connection *
 		if (reason == TO_BE_MOVED) {
 			if (p->entry == ENTRY_XDP)
 				return KERNEL_TC;
+			if (taking_over && takeover_phase() == TAKEOVER_KNOWN)
+				return LEFT_TO_FORMER;
 			move_on(p);
 			return CONNECTION_GONE;
 		}
@@ -105,6 +110,8 @@ __noinline __u32 decide(struct packet *p)
 	if (unlikely(p->fragment == FRAGMENT_LATER))
 		keyed = adopt_first(p);
 	connection = likely(keyed) ? find_connection(p) : NULL;
+	if (taking_over && !connection && may_be_formers(p))
+		return LEFT_TO_FORMER;
 	if (likely(connection))
 		reason = forward_found(p, connection, ruleset);
 	if (likely(reason != CONNECTION_GONE))
@@ -145,6 +152,8 @@ static __always_inline __u32 balance(struct packet *p, struct frame *f, __u32 if
 			return reason;
 	}
 	reason = decide(p);
+	if (taking_over && reason == LEFT_TO_FORMER)
+		return reason;
 	if (unlikely(p->fragment != FRAGMENT_NONE || p->first_of_error))
 		note_for_others(p, f, reason);
 	return reason;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What stays on the legs of a director that detached with on_detach = "closed": nothing is forwarded through them any more.
- * For the moment in which tables are laid out anew (src/lasthop/dataplane/migration.py) lh_held is in front of the programs.
+ * It is on them too for the moment in which tables are laid out anew (src/lasthop/dataplane/upgrade).
  * What is for the machine itself goes to it as ever, and so does what it would not forward anyway. The kernel's routing
  * table tells, so this knows addresses that come later too.
  */
@@ -136,49 +136,37 @@ static __always_inline bool read_ends(struct __sk_buff *skb, __u32 offset, __be1
  * Whether the kernel would forward a packet: what include/uapi/linux/bpf.h says of BPF_FIB_LKUP_RET. The interface is asked;
  * where `other` takes the packet, a VLAN device or a virtual interface, that may forward although the interface does not.
  */
-static __always_inline bool would_be_forwarded(struct __sk_buff *skb, struct bpf_fib_lookup *asked,
-					       struct local_key *to, bool other)
+static __always_inline bool would_be_forwarded(struct __sk_buff *skb, __u32 offset, __be16 type, bool other)
 {
-	long result = bpf_fib_lookup(skb, asked, sizeof(*asked), 0);
+	struct bpf_fib_lookup asked = { .ifindex = skb->ifindex };
+	struct local_key to = { .prefix_length = 128 };
+	long result;
 
+	if (!read_ends(skb, offset, type, &asked, &to))
+		return 0;
+	result = bpf_fib_lookup(skb, &asked, sizeof(asked), 0);
 	if (other && result == BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return !bpf_map_lookup_elem(&local, to);
+		return !bpf_map_lookup_elem(&local, &to);
 	return result == BPF_FIB_LKUP_RET_SUCCESS || result > BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
-/* Drop what the kernel would forward; held: what is not for the machine itself, for a program behind would forward it too. */
-static __always_inline int close_leg(struct __sk_buff *skb, bool held)
+SEC("tc")
+int lh_closed(struct __sk_buff *skb)
 {
-	struct bpf_fib_lookup asked = { .ifindex = skb->ifindex };
 	struct closed_leg leg = { .ifindex = skb->ifindex };
-	struct local_key to = { .prefix_length = 128 };
 	struct closed_state *state;
 	__u32 zero = 0, offset, *id;
 	__be16 type = 0;
 
 	offset = read_tags(skb, &leg, &type);
 	id = offset ? bpf_map_lookup_elem(&closed_legs, &leg) : NULL;
-	if (!id || !is_ours(skb, *id) || !read_ends(skb, offset, type, &asked, &to))
-		return TC_ACT_UNSPEC;
-	if (held ? bpf_map_lookup_elem(&local, &to) != NULL
-		 : !would_be_forwarded(skb, &asked, &to, leg.outer || skb->pkt_type != PACKET_HOST))
+	if (!id || !is_ours(skb, *id) ||
+	    !would_be_forwarded(skb, offset, type, leg.outer || skb->pkt_type != PACKET_HOST))
 		return TC_ACT_UNSPEC;
 	state = bpf_map_lookup_elem(&closed, &zero);
 	if (state)
 		__sync_fetch_and_add(&state->dropped, 1);
 	return TC_ACT_SHOT;
-}
-
-SEC("tc")
-int lh_closed(struct __sk_buff *skb)
-{
-	return close_leg(skb, 0);
-}
-
-SEC("tc")
-int lh_held(struct __sk_buff *skb)
-{
-	return close_leg(skb, 1);
 }
 
 /* In front of it, in place of a program that would forward. */

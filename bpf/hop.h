@@ -46,6 +46,15 @@ static __always_inline __u32 take_hop_id(void)
 	return id;
 }
 
+/* How far a program is that takes over. */
+static __always_inline __u32 takeover_phase(void)
+{
+	__u32 zero = 0;
+	struct live *state = taking_over ? bpf_map_lookup_elem(&live, &zero) : NULL;
+
+	return state ? READ_ONCE(state->takeover) : TAKEOVER_NONE;
+}
+
 /* Whether take_hop_id() would find one. */
 static __always_inline bool hop_ids_left(void)
 {
@@ -68,6 +77,9 @@ __noinline __u32 learn_hop(__u64 target)
 		count(EVENT_HOPS_FULL);
 		return 0;
 	}
+	/* A number given out now would be forgotten if the takeover is: it is not, before it is for good. */
+	if (taking_over && takeover_phase() == TAKEOVER_KNOWN)
+		return 0;
 	if (dry_run)
 		return hop_ids_left() ? HOP_UNMADE : 0;
 	id = take_hop_id();

@@ -29,6 +29,8 @@ int lh_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	take_skb(p, &f, skb);
 	reason = balance(p, &f, skb->ifindex, skb, ENTRY_TC);
+	if (taking_over && reason == LEFT_TO_FORMER)
+		return TC_ACT_UNSPEC;
 	if (dry_run) {
 		note_outcome(p, reason);
 		return TC_ACT_UNSPEC;

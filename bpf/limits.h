@@ -53,6 +53,13 @@ enum resize_phase {
 	RESIZE_SWITCH, /* all are moved: the next table is becoming the main one, programs ROLE_ALONE */
 };
 
+/* How far a program that takes over is (takeover.h). */
+enum takeover_phase {
+	TAKEOVER_NONE,
+	TAKEOVER_KNOWN, /* it forwards the connections it knows, and leaves the rest to the former program */
+	TAKEOVER_NEW,	/* it opens connections too */
+};
+
 /* What the programs of an object do with the two tables; see migrate.h. */
 enum table_role {
 	ROLE_ALONE, /* there is one */

@@ -170,6 +170,8 @@ struct live {
 	__u32 resize_phase;
 	__be16 probe_port; /* 0: nobody probes */
 	__u16 on_detach;   /* 1: closed; for who detaches when no director runs */
+	__u32 takeover;	   /* enum takeover_phase */
+	__u32 reserved;
 };
 
 struct local_key {

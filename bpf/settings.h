@@ -7,6 +7,8 @@
 /* 1: explain. A program that only says what it would do: it writes to the map record, and nowhere else. */
 const volatile __u32 dry_run = 0;
 const volatile __u32 table_role = ROLE_ALONE;
+/* 1: in front of a former version's program. */
+const volatile __u32 taking_over = 0;
 /* Of the main and of the next table. */
 const volatile __u32 buckets = 1;
 const volatile __u32 next_buckets = 1;

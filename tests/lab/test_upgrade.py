@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import re
 import shutil
 import signal
@@ -16,7 +17,7 @@ from lasthop.lab.director_files import Balancing, LegModes
 from lasthop.lab.topology import Blueprint, Topology
 from lasthop.lab.traffic import Continuous, Drip
 from lasthop.lab.waiting import wait_until
-from tests.lab.unharmed import progress, require_unharmed
+from tests.lab.unharmed import PATIENCE_S, progress, require_unharmed
 
 SOURCES = Path(__file__).parents[2] / "bpf"
 #: The later version: file, what is there, what is there then. Every struct that packets keep state in is another.
@@ -28,22 +29,49 @@ CHANGES = [
     ("published.h", r"(struct service_load \{\n)", r"\1\t__u64 spare;\n"),
     ("tracked.h", r"(struct template \{\n)", r"\1\t__u64 spare;\n"),
 ]
-#: Packets that the moment may cost, of the 20,000 in a second of this load.
-LOST = 2_000
-#: What a Python process with it does before anything else. `die` is where it is killed, if it is.
+#: Before Linux 6.6 the moment of the switch costs packets, of the 20,000 in a second of this load.
+BOTH_FORWARD = tuple(int(each) for each in platform.release().split(".")[:2]) >= (6, 6)
+#: TCP that was not answered for some seconds waits twice as long before it tries again.
+BACKED_OFF_S = 60
+LOST = 0 if BOTH_FORWARD else 2_000
+#: What a Python process with it does before anything else: it is killed at one of these calls, if at all.
 PATCH = """
 import os
 from pathlib import Path
-from lasthop.dataplane import abi, migration
+from lasthop.dataplane import abi
+from lasthop.dataplane.pins import Pins
+from lasthop.dataplane.upgrade import fronts, takeover
 abi.object_path = lambda: Path({path!r})
-swap, die = migration._swap, {die!r}
-def killed(*given):
-    if die == "between":
-        swap(*given)
-    os.kill(os.getpid(), 9)
-if die:
-    migration._swap = killed
+def die_at(owner, name, times, when):
+    done = getattr(owner, name)
+    def dying(*given, **named):
+        nonlocal times
+        times -= 1
+        if when == "before" and not times:
+            os.kill(os.getpid(), 9)
+        returned = done(*given, **named)
+        if when == "after" and not times:
+            os.kill(os.getpid(), 9)
+        return returned
+    setattr(owner, name, dying)
+def die_pinned():
+    put = Pins.put
+    def dying(self, fd, path):
+        put(self, fd, path)
+        if path.name.startswith("front-"):
+            os.kill(os.getpid(), 9)
+    Pins.put = dying
+{die}
 """
+DEATHS = {
+    "in front of the former": 'die_at(takeover, "grace_period", 1, "before")',
+    "decided": 'die_at(fronts.Fronts, "pin", 1, "before")',
+    "on one leg for good": "die_pinned()",
+    "opening connections": 'die_at(takeover, "grace_period", 2, "before")',
+    "with all connections": 'die_at(takeover, "put_in_place", 1, "before")',
+    "in place": 'die_at(takeover, "put_in_place", 1, "after")',
+    "renaming": 'die_at(Path, "rename", 2, "before")',
+}
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +123,19 @@ def test_a_later_version_with_another_layout_takes_over_under_traffic(
                 progress(drip, short)
                 assert director.client.count_connections() >= before > 0
                 assert {each["name"] for each in director.client.servers()} == servers.keys()
-                assert f"to {abi.limit('ABI_VERSION') + 1}; nothing was forwarded for" in director.log.read_text()
+                assert f"to {abi.limit('ABI_VERSION') + 1}, within " in director.log.read_text()
+                assert ("in which both forwarded" in director.log.read_text()) is BOTH_FORWARD
         for proof in transparency.compare(lab.layout, taken.frames):
             assert proof.identical == proof.left, proof
-            assert proof.entered - proof.left < LOST, "only what came in the moment of the switch"
+            assert proof.entered - proof.left <= LOST
         require_unharmed(lab, drip, short)
 
 
-@pytest.mark.parametrize("die", ["before", "between"])
+@pytest.mark.parametrize("death", DEATHS)
 def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes(
-    later: Path, die: str, tmp_path: Path
+    later: Path, death: str, tmp_path: Path
 ) -> None:
-    """Also in the very moment in which nothing is forwarded: then the old programs go on."""
+    """Wherever that is, what forwards then goes on until the next one."""
     with Topology(Blueprint(firewalls=2, balancing=Balancing(connections=20_000), offloads=False)) as lab:
         lab.serve()
         client, pairs = lab.namespace("client"), lab.layout.outwards
@@ -114,14 +143,16 @@ def test_one_that_is_killed_while_it_takes_over_is_followed_by_one_that_finishes
         with Drip(client, pairs[0]) as drip, Continuous(client, pairs) as short:
             progress(drip, short)
             director.end(signal.SIGKILL)
-            director.before = as_later(tmp_path / "killed", later, die)
+            director.before = as_later(tmp_path / "killed", later, DEATHS[death])
             director.start()
             assert wait_until(lambda: not director.running, timeout=20)
-            progress(drip, short)
+            if BOTH_FORWARD:
+                progress(drip, short)
             director.before = as_later(tmp_path / "whole", later)
             director.start()
             director.wait_ready()
-            progress(drip, short)
+            progress(drip, short, timeout=PATIENCE_S if BOTH_FORWARD else BACKED_OFF_S)
         require_unharmed(lab, drip, short)
         pins = Path("/sys/fs/bpf/lasthop", director.name)
         assert sorted(path.name for path in pins.iterdir()) == ["links", "maps"]
+        assert not list(pins.glob("links/front-*"))

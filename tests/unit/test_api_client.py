@@ -53,6 +53,28 @@ def test_stale_sockets_do_not_count(directory: Path) -> None:
     assert Client(directory=directory).director() == "lb1"
 
 
+def test_a_director_with_many_at_its_door_is_waited_for(tmp_path: Path) -> None:
+    path = socket_path("busy", tmp_path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(path))
+        listening.listen(0)
+        before = stack.enter_context(socket.socket(socket.AF_UNIX))
+        before.connect(str(path))
+        told: list[object] = []
+        asking = threading.Thread(target=lambda: told.append(Client("busy", tmp_path).document("status")))
+        asking.start()
+        asking.join(0.3)
+        assert asking.is_alive(), "it waits"
+        stack.enter_context(listening.accept()[0])
+        late = stack.enter_context(listening.accept()[0])
+        late.recv(65_536)
+        late.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+        asking.join(20)
+    assert told == [{}]
+
+
 def test_several_directors_are_listed_and_one_must_be_named(directory: Path) -> None:
     with ExitStack() as stack:
         for name in ("lb3", "lb2"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import resources
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.layout import known_layout, own_layout
+from lasthop.dataplane.upgrade.layout import known_layout, own_layout
 
 HOW = """the layout of what is pinned is another than layouts/{0}.json says.
 If version {0} was released, raise ABI_VERSION in bpf/limits.h first. Then write it, and read what changed:
-.venv/bin/python -c 'from lasthop.dataplane.layout import own_layout; print(own_layout().text(), end="")' \\
-    >src/lasthop/dataplane/layouts/{0}.json"""
+.venv/bin/python -c 'from lasthop.dataplane.upgrade.layout import own_layout; print(own_layout().text(), end="")' \\
+    >src/lasthop/dataplane/upgrade/layouts/{0}.json"""
 
 
 def test_the_newest_layout_is_the_objects() -> None:
@@ -20,7 +20,7 @@ def test_the_newest_layout_is_the_objects() -> None:
 
 
 def test_every_layout_that_is_kept_can_be_read_and_is_of_its_version() -> None:
-    files = [file.name for file in resources.files("lasthop.dataplane").joinpath("layouts").iterdir()]
+    files = [file.name for file in resources.files("lasthop.dataplane.upgrade").joinpath("layouts").iterdir()]
     assert files
     for file in files:
         version = int(file.removesuffix(".json"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -204,8 +205,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(SILENCE_S)
+        # With Python's own time-out a full backlog would be an error at once: unix(7), EAGAIN.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(SILENCE_S), 0))
         self.sock.connect(self._path)
+        self.sock.settimeout(SILENCE_S)
 
 
 def _target(noun: str, filters: Mapping[str, Filter]) -> str:

@@ -7,7 +7,7 @@ that forwards are, is `lasthop.dataplane.attach`'s.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.attach import attach_filter, detach_filter, link_before, swap_link, uses_map
+from lasthop.dataplane.attach import attach_filter, detach_filter, swap_link, uses_map
 from lasthop.dataplane.libbpf import Map, check, ffi, library
 from lasthop.dataplane.loader import map_info
 from lasthop.errors import DataPlaneError
@@ -84,23 +84,6 @@ class Closing:
             swap_link(pins, pins.links / f"xdp-{ifindex}", ifindex, self.programs["lh_closed_xdp"])
             if not swap_link(pins, pins.links / f"tcx-{ifindex}", ifindex, self.programs["lh_closed"]):
                 attach_filter(self.programs["lh_closed"], ifindex, f"close interface {ifindex}")
-
-    @contextmanager
-    def held(self, pins: Pins) -> Iterator[None]:
-        """Let nothing be forwarded within the block. If this process dies in it, the programs of before go on.
-
-        On a kernel before 6.6 the legs are closed instead, and stay so until they get other programs.
-        """
-        with ExitStack() as links:
-            for ifindex in self.interfaces:
-                swap_link(pins, pins.links / f"xdp-{ifindex}", ifindex, self.programs["lh_closed_xdp"])
-                operation = f"hold interface {ifindex}"
-                link = link_before(self.programs["lh_held"], ifindex, operation)
-                if link is None:
-                    attach_filter(self.programs["lh_held"], ifindex, operation)
-                else:
-                    links.callback(os.close, link)
-            yield
 
 
 def closed_legs(pins: Pins) -> ClosedLegs | None:

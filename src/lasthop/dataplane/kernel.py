@@ -28,7 +28,6 @@ from lasthop.dataplane.interface import Attachment, Load, Resizing, TableSize
 from lasthop.dataplane.leftover import lives_elsewhere, own_namespace
 from lasthop.dataplane.leg_table import LegTable
 from lasthop.dataplane.loader import load
-from lasthop.dataplane.migration import take_over
 from lasthop.dataplane.neighbour_table import NeighbourTable
 from lasthop.dataplane.pins import Pins
 from lasthop.dataplane.probing import KernelProbing
@@ -38,6 +37,7 @@ from lasthop.dataplane.reasons import GROUP_MARKS, REASONS
 from lasthop.dataplane.resize import Resize, resume
 from lasthop.dataplane.sweeping import Sweep
 from lasthop.dataplane.traffic import KernelTraffic
+from lasthop.dataplane.upgrade.takeover import take_over
 from lasthop.errors import DataPlaneError, ForeignPinsError
 from lasthop.model.connection import HopName
 from lasthop.model.connection_query import ConnectionPage

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 #: How many connections are open at once; the servers are threads, and machines are small.
 PARALLEL = 64
-TIMEOUT = patience(5.0)
+#: What is lost is never answered; what is only late on a busy machine is.
+TIMEOUT = patience(15.0)
 #: Ports are told rather than left to the kernel: it may take one again at once, and a judgement about a
 #: connection must not be about two of them. Whoever opens connections in a test takes the next of these. Their
 #: number is a prime, so that a client which takes turns with others has used all of them before one comes again.

@@ -1,8 +1,8 @@
 """How what is pinned is laid out: of the shipped object, and of earlier versions of lasthop.
 
 Owns the description of a layout as JSON. `layouts/N.json` is what a lasthop with ABI_VERSION N pins: a later one reads
-from it what it takes over (`lasthop.dataplane.migration`). A file is written once, with its version, and never changed
-after a release; tests/unit/test_dataplane_layouts.py holds the newest against the object.
+from it what it takes over (`lasthop.dataplane.upgrade.takeover`). A file is written once, with its version, and never
+changed after a release; tests/unit/test_dataplane_layouts.py holds the newest against the object.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def own_layout() -> Layout:
 
 def known_layout(version: int) -> Layout | None:
     """The layout of a version; None of one that this lasthop does not know."""
-    file = resources.files("lasthop.dataplane").joinpath(f"layouts/{version}.json")
+    file = resources.files("lasthop.dataplane.upgrade").joinpath(f"layouts/{version}.json")
     if not file.is_file():
         return None
     read = json.loads(file.read_text(encoding="ascii"))
