@@ -3,14 +3,7 @@
 #pragma once
 
 #include "assign.h"
-
-static __always_inline bool is_local(const struct packet *p)
-{
-	struct local_key key = { .prefix_length = 128 };
-
-	copy_address(key.address, destination_of(p));
-	return bpf_map_lookup_elem(&local, &key) != NULL;
-}
+#include "local.h"
 
 /* The server whose own address a packet is for, or SERVER_NONE. */
 static __always_inline __u32 addressed_server(const struct packet *p)
@@ -86,7 +79,7 @@ __noinline __u32 classify(struct packet *p)
 		return KERNEL_PASS_RULE;
 	if (unlikely(ruleset->flags & RULESET_ADDRESSES) && match_address(p, source_box))
 		return assign_by(p, ruleset);
-	if (is_local(p))
+	if (is_local(destination_of(p)))
 		return KERNEL_LOCAL;
 	p->choice.server = addressed_server(p);
 	if (p->choice.server != SERVER_NONE) {

@@ -21,6 +21,7 @@ enum limits {
 	MAX_TEMPLATES = 1048576,
 	MAX_OWN_MACS = 4096,
 	MAX_LOCAL = 65536,
+	NETWORKS_A_SWEEP = 4, /* of the director's own that a sweep looks for */
 	FALLBACK_SLOTS = 1021,
 	HASH_BITS = 8,	  /* of a slot of the schedulers sh and dh */
 	LOCALITY_SET = 8, /* servers of a destination, with lblcr; a power of two */

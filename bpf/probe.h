@@ -16,7 +16,7 @@
 /* Not inlined: the programs' own stack is short. */
 static __noinline bool for_this_machine(const struct packet *p)
 {
-	return is_local(p);
+	return is_local(destination_of(p));
 }
 
 /* Whether a packet has the port of probes and is for this machine; whether it is one is asked then. */

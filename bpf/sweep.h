@@ -66,6 +66,24 @@ static __always_inline __u32 expire(__u32 which, __u32 slot, __u64 word)
 	return 1;
 }
 
+/* Whether a connection goes to one of the networks that are the director's own now: it began while they were not. */
+static __always_inline bool made_local(const struct connection *connection, __u64 word, const struct slice *slice)
+{
+	const __u64 *address = WORD_FLAGS(word) & CONNECTION_FROM_LOW ? (const __u64 *)connection->key.high
+								      : (const __u64 *)connection->key.low;
+
+	/* Unrolled: the verifier wants to know which bytes of the argument are read. */
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < NETWORKS_A_SWEEP; i++) {
+		const struct network *network = &slice->networks[i];
+
+		if (i < slice->network_count && !((address[0] ^ network->address[0]) & network->mask[0]) &&
+		    !((address[1] ^ network->address[1]) & network->mask[1]))
+			return 1;
+	}
+	return 0;
+}
+
 static __always_inline void sweep_connection(struct connection *connection, __u32 slot, const struct sweep_pass *pass)
 {
 	struct slice *slice = pass->slice;
@@ -76,6 +94,11 @@ static __always_inline void sweep_connection(struct connection *connection, __u3
 	take_traffic(connection);
 	if (idle_ns(connection, slice->now_ns) > timeout_of(pass->ruleset, WORD_STATE(word))) {
 		slice->expired += expire(slice->table, slot, word);
+		return;
+	}
+	if (unlikely(slice->network_count) && made_local(connection, word, slice) && retire(slice->table, slot, word)) {
+		free_slot(slice->table, slot);
+		count(EVENT_MADE_LOCAL);
 		return;
 	}
 	slice->connections++;

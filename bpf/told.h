@@ -80,6 +80,11 @@ struct server_census {
 	__u64 bytes[DIRECTIONS];
 };
 
+struct network {
+	__u64 address[2];
+	__u64 mask[2];
+};
+
 /* Argument of the sweep and of the move to the next table: a slice of the slots, and what was found in it: the
  * director hands in zeroes. */
 struct slice {
@@ -88,7 +93,10 @@ struct slice {
 	__u32 count;
 	__u32 table;	     /* sweep: enum table_id */
 	__u32 templates_too; /* sweep: 1 to sweep all templates as well */
-	__u64 connections;   /* that stayed, or were moved */
+	__u32 network_count; /* sweep: what goes to these networks is forgotten */
+	__u32 reserved;
+	struct network networks[NETWORKS_A_SWEEP];
+	__u64 connections; /* that stayed, or were moved */
 	__u64 assured;
 	__u64 expired;
 	__u64 left;    /* move: changed meanwhile, and were left to the next pass */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -154,3 +155,21 @@ def test_related_connections_meet_on_one_firewall(
         assert len(after(kernel_world, datagram((CLIENT6[0], 1000 + port), WWW6))) == port + 1
     assert {each.real_server for each in connections(kernel_world)} == firewalls
     assert counted(kernel_world, "event_related") == (3 if related is Related.ADDRESS_PAIR else 0)
+
+
+def test_what_began_while_the_directors_address_was_missing_is_forgotten_once_it_is_there(
+    kernel_world: KernelWorld,
+) -> None:
+    """As where an operator who came through a leg takes its address away and gives it again: he is to get in again."""
+    services = (Service(1, FROM_OUTSIDE, (FW1,)),)
+    publish(kernel_world, *services)
+    published = kernel_world.dataplane._published
+    assert published is not None
+    kernel_world.dataplane.publish(replace(published, local=frozenset()))
+    there = str(LOCAL.network_address)
+    (connection,) = after(kernel_world, datagram(CLIENT6, (there, 53)))
+    assert connection.destination == there
+    kernel_world.dataplane.publish(published)
+    assert len(after(kernel_world, datagram(CLIENT6, (there, 53)))) == 1
+    assert kernel_world.dataplane.sweep().connections == 0
+    assert after(kernel_world, datagram(CLIENT6, (there, 53))) == []

@@ -27,6 +27,7 @@ from tests.packet.entries import NS, Entries, Hop
 from tests.packet.plans import INTERFACES, mac_of
 
 if TYPE_CHECKING:
+    from lasthop.model.rule import Network
     from lasthop.policy.plan import Plan
 
 REASONS = [name for name in abi.enum("reason") if name != "REASONS"]
@@ -239,11 +240,15 @@ class Rig(Entries):
         counted = "KERNEL_TC" if self.entry == "xdp" else f"KERNEL_{reason}"
         return Outcome("kernel", None, {counted: 1} | events)
 
-    def sweep(self, *, after_s: float = 0, at_ns: int = 0) -> Any:
+    def sweep(self, *, after_s: float = 0, at_ns: int = 0, to: Network | None = None) -> Any:
         """Run lh_sweep over all slots at a time; returns its ``struct slice``. What it counts begins at zero."""
         request = np.zeros(1, abi.types().struct("slice"))
         request["now_ns"], request["count"] = at_ns or now_ns() + int(after_s * NS), len(self.entries)
         request["templates_too"] = 1
+        if to is not None:
+            request["network_count"] = 1
+            request["networks"]["address"][0, 0] = np.frombuffer(abi.pack_address(to.network_address), "u8")
+            request["networks"]["mask"][0, 0] = np.frombuffer(abi.mask(to), "u8")
         for name in ("hop_refs", "server_census", "service_census"):
             self._memory[name][:] = bytes(len(self._memory[name]))
         assert run_syscall(self.loaded.programs["lh_sweep"], request) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +126,20 @@ def test_sweep_counts_connections_assured_templates_and_hops_in_use(rig: Rig) ->
     rig.publish(two_box(firewalls(2), "rr", persistence_s=300))
     rig.send("outside", tcp(sport=9), ROUTER)
     assert (rig.sweep()["connections"], rig.sweep()["templates"]) == (7, 1)
+
+
+@pytest.mark.parametrize(("source", "destination"), [("198.51.100.10", "192.0.2.2"), ("192.0.2.1", "203.0.113.80")])
+def test_what_goes_to_an_address_that_is_the_directors_again_is_forgotten(
+    rig: Rig, source: str, destination: str
+) -> None:
+    """Whichever end is the lower address. It began while the address was missing, and would go past the director."""
+    plan = two_box()
+    rig.publish(plan)
+    assert rig.send("outside", tcp("A", source, destination=destination), ROUTER).verdict == "forwarded"
+    rig.send("outside", tcp(), ROUTER)
+    network = ip_network(destination)
+    rig.publish(replace(plan, local=frozenset({network})))
+    assert rig.publisher.new_locals == [network]
+    assert rig.sweep()["connections"] == 2, "only who is asked to looks"
+    assert rig.sweep(to=network)["connections"] == (1 if destination != WWW else 0)
+    assert rig.send("outside", tcp("A", source, destination=destination), ROUTER) == rig.kernel("LOCAL")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from lasthop.dataplane.hop_table import HopTable
     from lasthop.dataplane.libbpf import Map
+    from lasthop.model.rule import Network
     from lasthop.policy.plan import Plan, PlannedService
 
 _MEMBARRIER_GLOBAL = 1
@@ -75,6 +76,8 @@ class Publisher:
         self._server_ids = self._read_server_ids()
         self._retired: set[tuple[str, str]] = set()
         """Out of the plan, and kept for their connections."""
+        self.new_locals: list[Network] = []
+        """The director's own networks that were not when connections to them may have begun."""
         self._hop_ids: dict[tuple[str, str], int] = {}
         self._addresses: object = None
         """What the maps server_addrs and local were last made from."""
@@ -329,10 +332,13 @@ class Publisher:
             one["address"] = np.frombuffer(abi.pack_address(address), "u1")
             wanted[one.tobytes()[: key_type.itemsize]] = ids.servers[service, server].to_bytes(4, "little")
         self._server_addresses.hold(wanted)
-        local: dict[bytes, bytes] = {}
-        for network in plan.local:
-            local[abi.prefix_length(network).to_bytes(4, "little") + abi.pack_address(network.network_address)] = b"\1"
-        self._local.hold(local)
+        local = {
+            abi.prefix_length(network).to_bytes(4, "little") + abi.pack_address(network.network_address): network
+            for network in plan.local
+        }
+        new = local.keys() - self._local.entries.keys()
+        self._local.hold(dict.fromkeys(local, b"\1"))
+        self.new_locals += [local[key] for key in new]
 
 
 def grace_period() -> None:

@@ -108,6 +108,7 @@ REASONS: dict[str, Reason] = {
     "EVENT_REUSED": Reason("A SYN or INIT reused the ports of a connection that was over.", _EXPECTED),
     "EVENT_SERVER_GONE": Reason("A connection of a removed real server ended: expire_nodest_conn.", _EXPECTED),
     "EVENT_MOVED": Reason("A connection of a dead real server went to another one.", _EXPECTED),
+    "EVENT_MADE_LOCAL": Reason("A connection to an address that is the director's own now was forgotten.", _EXPECTED),
     "EVENT_XDP_REDIRECT_ERROR": Reason("A frame redirected by XDP was not taken by the egress driver.", _UNEXPECTED),
 }
 

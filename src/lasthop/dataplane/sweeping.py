@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lasthop.dataplane.hop_table import HopTable
     from lasthop.dataplane.loader import Loaded
     from lasthop.dataplane.publisher import Publisher
+    from lasthop.model.rule import Network
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Sweep:
         """Whether the last pass left templates; who swept before is not known."""
         self._resized = False
         """Whether connections moved from table to table in this pass."""
+        self._networks: list[Network] = []
+        """What goes to these is forgotten in this pass: the first of `Publisher.new_locals`."""
         self._changes: dict[str, NDArray[Any]] = {}
         """Of each live counter, as this pass began."""
         self._drift: dict[tuple[str, int], tuple[int, int]] = {}
@@ -86,6 +89,11 @@ class Sweep:
         table, slot, count = self._todo.pop()
         request = np.zeros(1, abi.types().struct("slice"))
         request["now_ns"], request["table"], request["first"], request["count"] = now_ns, table, slot, count
+        request["network_count"] = len(self._networks)
+        for place, network in enumerate(self._networks):
+            asked = request["networks"][0][place : place + 1]
+            asked["address"] = np.frombuffer(abi.pack_address(network.network_address), "u8")
+            asked["mask"] = np.frombuffer(abi.mask(network), "u8")
         request["templates_too"] = first and self._templates_expected
         if run_syscall(self._loaded.programs["lh_sweep"], request):
             self._todo = []
@@ -94,6 +102,7 @@ class Sweep:
             self._counts[name] += int(request[name][0])
         if self._todo:
             return None
+        del self._publisher.new_locals[: len(self._networks)]
         self._templates_left = self._counts["templates"] > 0
         self._hops.swept(self._refs)
         self._hops.clear_unused(self._publisher.servers["hop"])
@@ -109,6 +118,7 @@ class Sweep:
 
     def _begin(self, *, both: bool) -> None:
         self._resized = False
+        self._networks = self._publisher.new_locals[: abi.limit("NETWORKS_A_SWEEP")]
         self._counts = dict.fromkeys(_COUNTED, 0)
         for census in (self._refs, self._server_census, self._service_census):
             census[:] = 0
