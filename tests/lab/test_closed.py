@@ -141,3 +141,13 @@ def test_a_virtual_mac_address_is_closed_too_whatever_its_own_interface_may_do(m
     assert machine.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=1").returncode == 0
     assert not forwards(machine, 40_040, virtual)
     assert dropped(machine) == 2
+
+
+def test_a_leg_whose_interface_is_gone_hinders_nobody(machine: Machine) -> None:
+    machine.end(machine.start(machine.write(CLOSED)), signal.SIGKILL)
+    machine.ip("link delete eth1")
+    done = machine.lasthop("detach")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert machine.attached("eth0") == CLOSING
+    assert machine.lasthop("--director", "lb", "detach", "--open").returncode == 0
+    assert machine.directors() == []

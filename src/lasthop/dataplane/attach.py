@@ -130,7 +130,7 @@ class Attacher:
 
     def lacks(self, ifindex: int, *, xdp: bool) -> bool:
         """Whether a program that was put on an interface is off it; False where the interface itself is gone."""
-        if not _exists(ifindex):
+        if not exists(ifindex):
             return False
         if xdp and not self._is_on(self._pins.links / f"xdp-{ifindex}", ifindex):
             return True
@@ -351,7 +351,8 @@ def _program_id(fd: int) -> int:
     return int(_program_info(fd).id)
 
 
-def _exists(ifindex: int) -> bool:
+def exists(ifindex: int) -> bool:
+    """Whether this network namespace has an interface of that number."""
     try:
         socket.if_indextoname(ifindex)
     except OSError:

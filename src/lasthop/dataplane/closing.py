@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lasthop.dataplane import abi
-from lasthop.dataplane.attach import attach_filter, detach_filter, swap_link, uses_map
+from lasthop.dataplane.attach import attach_filter, detach_filter, exists, swap_link, uses_map
 from lasthop.dataplane.libbpf import Map, check, ffi, library
 from lasthop.dataplane.loader import map_info
 from lasthop.errors import DataPlaneError
@@ -149,7 +149,7 @@ def closing(given: Mapping[str, Map], netns: int) -> Iterator[Closing]:
         for leg_id, leg in zip(ids.tolist(), closed, strict=True):
             maps[_LEGS].update(leg.tobytes(), leg_id.to_bytes(4, "little"))
         maps[_STATE].update(bytes(4), np.array([(0, netns)], _CLOSED).tobytes())
-        yield Closing(programs, maps, tuple(np.unique(closed["ifindex"]).tolist()))
+        yield Closing(programs, maps, tuple(filter(exists, np.unique(closed["ifindex"]).tolist())))
     finally:
         lib.bpf_object__close(handle)
 

@@ -110,13 +110,12 @@ class Copying:
             part = np.s_[start : start + _PORTION]
             was, now = before["word"][part].copy(), after["word"][part].copy()
             seen, known = before["last_seen_ns"][part].copy(), after["last_seen_ns"][part].copy()
-            if beside:
-                changed = np.flatnonzero(_theirs(was, now, seen, known))
-            else:
-                changed = np.flatnonzero((was != now) | (seen != known))
+            differs = _theirs(was, now, seen, known) if beside else (was != now) | (seen != known)
+            # What is being inserted is copied next time; so is what came into a slot while it was read.
+            changed = np.flatnonzero(differs & (was & _flag("PENDING") == 0))
             made = translated(before[part][changed], after.dtype)
-            # Whose slot was given away meanwhile is another one's next time.
-            whole = made["word"] >> 32 == before["word"][part][changed] >> 32
+            read, later = made["word"] ^ was[changed], before["word"][part][changed] ^ was[changed]
+            whole = (read | later) >> 32 == 0
             _write(after, start + changed[whole], made[whole])
 
     def finish(self) -> None:
@@ -186,12 +185,17 @@ def _theirs(
     was: NDArray[np.uint64], now: NDArray[np.uint64], seen: NDArray[np.uint64], known: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
     """Of which slots the former programs know better: by the words of both, and by when each saw a packet last."""
-    live = np.uint64(abi.enum("connection_flag")["CONNECTION_LIVE"] << 8)
+    live = _flag("LIVE")
     later = ((was >> 32).astype(np.uint32) - (now >> 32).astype(np.uint32)).astype(np.int32)
     known_live = (later == 0) & (now & live != 0)
     ended = known_live & (was & live == 0) & (known <= seen)
     theirs: NDArray[np.bool_] = (later > 0) | ended | (known_live & (was & live != 0) & (seen > known))
     return theirs
+
+
+def _flag(name: str) -> np.uint64:
+    """A flag as it is in a word."""
+    return np.uint64(abi.enum("connection_flag")[f"CONNECTION_{name}"] << 8)
 
 
 def _write(after: NDArray[Any], places: NDArray[np.intp], made: NDArray[Any]) -> None:
