@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench import connections, edits, sandwich
+from bench import connections, edits, health, sandwich
 from bench.measurement import write
 from bench.printing import table
 from lasthop.errors import LasthopError
@@ -30,6 +30,7 @@ OUTPUT = Path(__file__).parents[1] / "build" / "bench.json"
 TITLES = {
     "table": "The connection table: BPF_PROG_TEST_RUN, a random connection per packet",
     "edits": "A director of 64,000 real servers: edits and lists by its clients",
+    "health": "Failures: a dead real server of a million connections, and checks of 500",
     "stream": "One TCP stream through the two-box sandwich",
     "http": "Short HTTP connections through the two-box sandwich, 64 at a time",
 }
@@ -94,6 +95,7 @@ def _groups(chosen: argparse.Namespace, stack: ExitStack) -> dict[str, Group]:
         packets=50_000 if quick else 300_000,
         openings=5_000 if quick else 20_000,
     )
+    failures = health.Effort(chosen.rounds or (3 if quick else 9), seconds=3 if quick else 10, calls=9)
     clients = edits.Effort(chosen.rounds or (3 if quick else 15), calls=9)
 
     def sent(name: str, measure: Callable[..., list[Row]]) -> Group:
@@ -107,6 +109,7 @@ def _groups(chosen: argparse.Namespace, stack: ExitStack) -> dict[str, Group]:
     return {
         "table": functools.partial(connections.connections, alone),
         "edits": functools.partial(edits.edits, clients),
+        "health": functools.partial(health.health, failures),
         "stream": sent("stream", sandwich.stream),
         "http": sent("http", sandwich.http),
     }

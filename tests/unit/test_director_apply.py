@@ -13,7 +13,7 @@ from lasthop.dataplane.fake import FakeDataPlane
 from lasthop.director.director import Director
 from lasthop.errors import ConfigurationError, DataPlaneError, DirectorError, NetworkError
 from lasthop.model.change import Change, Stranded
-from tests.unit.director_worlds import CLIENT, FW1_MAC, FW2, ROUTER_MAC, WHOLE, WWW, leg, observation, server
+from tests.unit.director_worlds import CLIENT, ETH1, FW1_MAC, FW2, ROUTER_MAC, WHOLE, WWW, leg, observation, server
 
 if TYPE_CHECKING:
     from lasthop.network.interface import Observation
@@ -147,6 +147,30 @@ def test_a_file_that_cannot_be_used_changes_nothing(text: str, kind: type[Except
     assert told in str(raised.value)
     assert dataplane.pinned.plan == plan
     assert director.status().configuration == PATH
+
+
+def test_a_file_for_an_interface_that_was_made_a_moment_ago_is_taken() -> None:
+    """Before the director has heard of it."""
+    director, dataplane = running()
+    more = (
+        FILE
+        + """
+[[leg]]
+name = "new"
+interface = "eth9"
+zone = "edge"
+"""
+    )
+    with pytest.raises(NetworkError, match="eth9"):
+        director.apply(more, PATH)
+    director.look = lambda: WHOLE
+    with pytest.raises(NetworkError, match="eth9"):
+        director.apply(more, PATH)
+    made = replace(ETH1, ifindex=9, name="eth9", addresses=())
+    director.look = lambda: replace(WHOLE, links={**WHOLE.links, "eth9": made})
+    assert director.apply(more, PATH).applied
+    assert dataplane.pinned.plan is not None
+    assert [leg.name for leg in dataplane.pinned.plan.legs] == ["outside", "firewalls", "new"]
 
 
 def test_a_file_that_the_kernel_refuses_leaves_the_old_one_in_force() -> None:

@@ -8,12 +8,14 @@ from ipaddress import ip_address, ip_interface
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from lasthop.director.ways import Ways
-from lasthop.health.path import MAGIC, Paths, Way
+from lasthop.health.path import MAGIC, Paths, Way, _frame
 from lasthop.health.probe import Asked
 from lasthop.model.configuration import Configuration
 from lasthop.model.director import Director
@@ -27,6 +29,8 @@ from lasthop.policy.surroundings import SeenLink, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lasthop.model.real_server import Address
 
 OWN, FW1, FAR, FAR6 = (ip_address(each) for each in ("10.0.1.1", "10.0.1.11", "10.0.2.1", "2001:db8:2::1"))
 OWN_MAC, FW1_MAC, OTHER_MAC = "02:00:00:00:00:03", "02:00:00:00:01:11", "02:00:00:00:01:12"
@@ -74,6 +78,16 @@ def test_a_probe_is_a_datagram_to_the_far_director_by_the_firewalls_mac_address(
         del again[UDP].chksum
         assert kind(bytes(again))[UDP].chksum == packet[UDP].chksum, "as scapy sums it up"
     assert seen[0][1][UDP].sport != seen[1][1][UDP].sport, "a new conversation for each"
+
+
+@given(st.binary(min_size=16, max_size=16), st.sampled_from([(OWN, FAR), (ip_address("2001:db8:1::1"), FAR6)]))
+def test_every_probe_has_the_checksum_of_its_numbers(nonce: bytes, ends: tuple[Address, Address]) -> None:
+    frame = _frame(replace(WAY, own_address=ends[0]), ends[1], PORT, nonce)
+    packet = (IP if ends[1].version == 4 else IPv6)(frame[14:])
+    again = packet.copy()
+    del again[UDP].chksum
+    assert type(packet)(bytes(again))[UDP].chksum == packet[UDP].chksum
+    assert frame.endswith(MAGIC + nonce)
 
 
 @pytest.mark.parametrize(("leg", "mac"), [("firewalls", OTHER_MAC), ("outside", FW1_MAC)])

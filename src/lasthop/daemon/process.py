@@ -96,6 +96,7 @@ async def _serve(director: Director, watch: NetworkWatch, file: str, notifier: N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     director.on_detached = stop.set
+    director.look = watch.look
     service = Service(notifier, director.servers, lambda: len(director.configuration.services))
     health = HealthWatch(wiring.probes(), Paths(), wiring.health_file(name))
     async with serve(director, socket_path(name)) as api:

@@ -23,7 +23,7 @@ from lasthop.dataplane.pins import link_info
 from lasthop.errors import DataPlaneError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from lasthop.dataplane.loader import Loaded
     from lasthop.dataplane.pins import Pins
@@ -92,7 +92,7 @@ class Attacher:
 
     def attach_xdp(self, leg: str, interface: str, ifindex: int) -> None:
         """Native XDP in front of tc. Raises DataPlaneError naming leg and remedy if the driver cannot."""
-        program = self._loaded.programs["lh_xdp"]
+        program = self._loaded.program("lh_xdp")
         pin = self._pins.links / f"xdp-{ifindex}"
         if self._renew(pin, ifindex, program):
             return
@@ -103,15 +103,22 @@ class Attacher:
             cause, remedy = _xdp_refusal(error, interface)
             raise DataPlaneError(f"can't attach to {where}: {cause}", remedy) from error
 
-    def swap(self, ifindex: int) -> None:
-        """Put the programs that are loaded now in place of those on an interface, at once.
+    def swap(self, interfaces: Collection[int]) -> None:
+        """Put the programs that are loaded now in place of those on some interfaces, each at once.
 
         What is not attached stays so.
         """
-        for kind, name in (("tcx", "lh_tc"), ("xdp", "lh_xdp")):
-            self._renew(self._pins.links / f"{kind}-{ifindex}", ifindex, self._loaded.programs[name])
-        if uses_map(ifindex, self._live_map_id()):
-            attach_filter(self._loaded.programs["lh_tc"], ifindex, f"swap the tc filter of interface {ifindex}")
+        pins = [
+            (self._pins.links / f"{kind}-{ifindex}", ifindex, self._loaded.program(name))
+            for ifindex in interfaces
+            for kind, name in (("tcx", "lh_tc"), ("xdp", "lh_xdp"))
+            if (self._pins.links / f"{kind}-{ifindex}").exists()
+        ]
+        for pin, ifindex, program in pins:
+            self._renew(pin, ifindex, program)
+        for ifindex in interfaces:
+            if uses_map(ifindex, self._live_map_id()):
+                attach_filter(self._loaded.programs["lh_tc"], ifindex, f"swap the tc filter of interface {ifindex}")
 
     def detach(self, ifindex: int) -> None:
         """Take our programs off an interface. Idempotent, also where it is gone."""

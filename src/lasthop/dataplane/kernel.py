@@ -80,7 +80,7 @@ class KernelDataPlane:
         try:
             take_over(self._pins, connections)
             role, following = resume(self._pins)
-            self._loaded = load(self._pins, connections, role=role, next_connections=following)
+            self._loaded = load(self._pins, connections, role=role, next_connections=following, late=True)
             self._attacher = Attacher(self._pins, self._loaded)
             self._check_version(existed=existed)
         except BaseException:

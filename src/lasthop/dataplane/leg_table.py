@@ -127,8 +127,7 @@ class LegTable:
 
     def swap_programs(self) -> None:
         """Put the programs that are loaded now on every attached interface; no other runs when this returns."""
-        for ifindex in self._attached:
-            self._attacher.swap(ifindex)
+        self._attacher.swap(self._attached)
         grace_period()
 
     def detach_all(self) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Programs that need the kernel's tracing support; without them XDP does not transmit.
 _OPTIONAL = frozenset({"lh_xmit", "lh_xdp_err"})
+#: What not every director needs, and takes the kernel as long to verify as all others together.
+_LATE = frozenset({"lh_xdp"})
 _LOG_SIZE = 1 << 20
 #: The maps of each of the two connection tables.
 MAIN_TABLE, NEXT_TABLE = ("tags", "entries"), ("next_tags", "next_entries")
@@ -56,6 +58,12 @@ class Loaded:
     """True if the maps were there before."""
     settings: dict[str, int] = field(default_factory=dict)
     """What the programs' ``const volatile`` variables were set to."""
+
+    def program(self, name: str) -> int:
+        """A program, which is loaded now if that was left for later. Raises DataPlaneError if the kernel refuses it."""
+        if name not in self.programs:
+            self.programs[name] = load_program(self, name, {})
+        return self.programs[name]
 
     def replace(self, later: Loaded, tables: Iterable[str]) -> None:
         """Take over the programs of `later`, and those of its maps that are named; all others of it are closed."""
@@ -85,6 +93,7 @@ class _Request:
     connections: int
     role: Role
     next_connections: int
+    late: bool
 
 
 def load(
@@ -94,14 +103,15 @@ def load(
     *,
     role: Role = Role.ALONE,
     next_connections: int = 0,
+    late: bool = False,
 ) -> Loaded:
     """Load the object; a table that is made anew is for `connections`, the next one for `next_connections`.
 
-    Without `pins` nothing is pinned and nothing adopted (packet tests, benchmarks). The next table is pinned unless
-    the programs are ALONE with theirs. Raises ForeignPinsError for maps of another layout, VerifierError if the kernel
-    refuses a program.
+    `late`: lh_xdp is left to be loaded when it is asked for. Without `pins` nothing is pinned and nothing adopted
+    (packet tests, benchmarks). The next table is pinned unless the programs are ALONE with theirs. Raises
+    ForeignPinsError for maps of another layout, VerifierError if the kernel refuses a program.
     """
-    request = _Request(pins, path or abi.object_path(), connections, role, next_connections)
+    request = _Request(pins, path or abi.object_path(), connections, role, next_connections, late)
     try:
         return _load_once(request, optional=True, log=False)
     except VerifierError:
@@ -128,7 +138,7 @@ def _load_once(request: _Request, *, optional: bool, log: bool) -> Loaded:
         logs = {}
         for program in _programs(handle):
             name = ffi.string(lib.bpf_program__name(program)).decode()
-            if name in _OPTIONAL and not optional:
+            if (name in _OPTIONAL and not optional) or (name in _LATE and request.late):
                 lib.bpf_program__set_autoload(program, False)
             if log:
                 logs[name] = ffi.new("char[]", _LOG_SIZE)
@@ -144,7 +154,7 @@ def _load_once(request: _Request, *, optional: bool, log: bool) -> Loaded:
 
 
 def load_program(loaded: Loaded, name: str, changed: dict[str, int], path: Path | None = None) -> int:
-    """Load one program of the object again, on the maps of `loaded`, with some settings changed: its descriptor.
+    """Load one program of the object, on the maps of `loaded`, with some settings changed: its descriptor.
 
     Nothing is pinned. Raises DataPlaneError if the kernel refuses it.
     """
@@ -164,7 +174,7 @@ def load_program(loaded: Loaded, name: str, changed: dict[str, int], path: Path 
                 wanted = program
             else:
                 lib.bpf_program__set_autoload(program, False)
-        check(lib.bpf_object__load(handle), f"load the program {name} once more")
+        check(lib.bpf_object__load(handle), f"load the program {name}")
         return os.dup(lib.bpf_program__fd(wanted))
     finally:
         lib.bpf_object__close(handle)

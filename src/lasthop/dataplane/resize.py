@@ -246,7 +246,8 @@ class Resize:
         self._in_use = role
 
     def _load(self, role: Role) -> Loaded:
-        return load(self._pins, self.connections, role=role, next_connections=int(self._table["next_connections"][0]))
+        following = int(self._table["next_connections"][0])
+        return load(self._pins, self.connections, role=role, next_connections=following, late=True)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lasthop.config import parse
 from lasthop.director.advice import warnings_of
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+Made = TypeVar("Made")
+
 #: A resize that failed is tried again after this time.
 _RETRY_S = 30.0
 
@@ -92,6 +94,8 @@ class Director(Answers):
         """Called by `detach`."""
         self.on_applied: list[Callable[[], None]] = []
         """Called when what is wanted was changed, by a file or by an edit."""
+        self.look: Callable[[], Observation] | None = None
+        """Reads the network at once."""
         self.health_of: Callable[[], Mapping[Key, Known]] = dict
         """What each check found."""
         self._come: dict[Key, float] = {}
@@ -232,7 +236,7 @@ class Director(Answers):
         require_same_director(self._configuration, given, file)
         compiler = Compiler() if dry_run else self._compiler
         health, come = self._judged(given)
-        plan = compiler.plan(given, self._surroundings, health)
+        plan = self._after_a_look(lambda: compiler.plan(given, self._surroundings, health))
         changes = difference(self._configuration, given)
         if given.director.connections != self._configuration.director.connections:
             require_room(size, live.resizing, given.director.connections)
@@ -260,7 +264,7 @@ class Director(Answers):
         self._ready()
         after = edited(self._configuration, edits)
         health, come = self._judged(after)
-        plan, lacking = self._planned(after, health)
+        plan, lacking = self._after_a_look(lambda: self._planned(after, health))
         self._publish(plan)
         tell_edits(edits)
         self._come = come
@@ -324,6 +328,17 @@ class Director(Answers):
             return self._compiler.plan(configuration, stood, health), error
         self._fitting = self._surroundings
         return plan, None
+
+    def _after_a_look(self, make: Callable[[], Made]) -> Made:
+        """What `make` makes; if the machine lacks something, once more: it may have been given it a moment ago."""
+        try:
+            return make()
+        except NetworkError:
+            before = self._surroundings
+            if self.look is None or (seen := surroundings_of(self.look())) == before:
+                raise
+            self._surroundings = seen
+            return make()
 
     def _tell_applied(self) -> None:
         for told in self.on_applied:

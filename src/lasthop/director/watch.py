@@ -35,6 +35,11 @@ class NetworkWatch:
         """Read the network, outside a running loop. Raises NetworkError."""
         return self._thread.submit(self._read).result()
 
+    def look(self) -> Observation:
+        """Read the network at once, from the loop that follows it and goes on with that. Raises NetworkError."""
+        self._changed.set()
+        return self.observe()
+
     async def follow(self, director: Director) -> None:
         """Keep `director` informed until cancelled."""
         loop = asyncio.get_running_loop()

@@ -25,10 +25,17 @@ class Ways:
         self._servers = {
             (service.label, server.address): server for service in plan.services for server in service.servers
         }
+        self._found: dict[tuple[str, Address, Address], Way | str] = {}
         self._devices = {link.ifindex: (name, link) for name, link in surroundings.links.items()}
 
     def way(self, asked: Asked) -> Way | str:
         """The way to a real server, or why there is none."""
+        key = (asked.service, asked.server_address, asked.address)
+        if key not in self._found:
+            self._found[key] = self._find(asked)
+        return self._found[key]
+
+    def _find(self, asked: Asked) -> Way | str:
         server = self._servers.get((asked.service, asked.server_address))
         if server is None:
             return "it is in no service any more"

@@ -8,9 +8,11 @@ an answer came from the real server it was sent through is the proof that it pas
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,9 @@ _NONCE = 16
 _PORTS = itertools.cycle(range(49_152, 65_536))
 _IPV4 = 4
 _TTL = 64
+_WORD = 0xFFFF
+#: A probe from its UDP header on.
+_UDP = 8 + len(MAGIC) + _NONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +107,10 @@ class _Sender:
             self._socket = None
 
 
-def _frame(way: Way, target: Address, port: int, nonce: bytes) -> bytes:
-    datagram = dpkt.udp.UDP(sport=next(_PORTS), dport=port, data=MAGIC + nonce)
+@functools.lru_cache(maxsize=4096)
+def _template(way: Way, target: Address, port: int) -> tuple[bytes, int]:
+    """A probe without source port and nonce, and the sum that its checksum was made of (RFC 1071)."""
+    datagram = dpkt.udp.UDP(sport=0, dport=port, data=MAGIC + bytes(_NONCE))
     datagram.ulen = len(datagram)
     ends = {"src": way.own_address.packed, "dst": target.packed, "data": datagram}
     if target.version == _IPV4:
@@ -114,4 +121,17 @@ def _frame(way: Way, target: Address, port: int, nonce: bytes) -> bytes:
         packet.plen = len(datagram)
         packet.extension_hdrs = {}
     macs = [bytes.fromhex(each.replace(":", "")) for each in (way.own_mac, way.mac)]
-    return bytes(dpkt.ethernet.Ethernet(src=macs[0], dst=macs[1], type=kind, data=packet))
+    frame = bytes(dpkt.ethernet.Ethernet(src=macs[0], dst=macs[1], type=kind, data=packet))
+    return frame, _WORD - int.from_bytes(frame[-_UDP:][6:8], "big")
+
+
+def _frame(way: Way, target: Address, port: int, nonce: bytes) -> bytes:
+    whole, total = _template(way, target, port)
+    source = next(_PORTS)
+    total += source + sum(struct.unpack(f"!{_NONCE // 2}H", nonce))
+    while total > _WORD:
+        total = (total >> 16) + (total & _WORD)
+    # A checksum of zero would say that there is none: RFC 768.
+    checksum = (_WORD - total) or _WORD
+    head, udp = whole[:-_UDP], whole[-_UDP:]
+    return b"".join((head, source.to_bytes(2, "big"), udp[2:6], checksum.to_bytes(2, "big"), MAGIC, nonce))

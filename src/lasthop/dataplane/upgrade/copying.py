@@ -63,7 +63,7 @@ class Copying:
             if fd is not None:
                 following.put(fd, following.maps / name)
                 os.close(fd)
-        self.loaded = load(following, connections)
+        self.loaded = load(following, connections, late=True)
         self._state = self.loaded.maps["live"].view(abi.types().struct("live"))
         self._source = None if "entries" in alike else opened(pins, "entries")
         self._before: dict[str, NDArray[Any]] = {}

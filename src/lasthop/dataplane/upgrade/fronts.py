@@ -75,7 +75,7 @@ def put_in_place(pins: Pins, loaded: Loaded, closing_map_id: int) -> None:
     for pin in list(pins.links.iterdir()):
         kind, _, number = pin.name.partition("-")
         if kind in ("tcx", "xdp") and number.isdigit():
-            program = loaded.programs["lh_tc" if kind == "tcx" else "lh_xdp"]
+            program = loaded.program("lh_tc" if kind == "tcx" else "lh_xdp")
             swap_link(pins, pin, int(number), program)
     for ifindex in interfaces:
         if uses_map(ifindex, closing_map_id):

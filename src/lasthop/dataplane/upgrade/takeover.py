@@ -84,7 +84,7 @@ def _go_on(pins: Pins, following: Pins, connections: int) -> None:
             if begun:
                 _end_takeover(pins, following, connections)
             else:
-                with let_go(load(following, connections)) as loaded:
+                with let_go(load(following, connections, late=True)) as loaded:
                     put_in_place(pins, loaded, 0)
     remove_fronts(pins)
     _finish(pins, following)
