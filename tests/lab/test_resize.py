@@ -93,7 +93,7 @@ def phase_of(director: DirectorProcess) -> Callable[[], Phase]:
 def test_a_table_is_resized_up_and_down_under_traffic(modes: LegModes) -> None:
     with traffic(modes) as (lab, go_on):
         for director in lab.directors.values():
-            for size in (LARGER, SMALLER, SIZE):
+            for size in (LARGER, SMALLER):
                 before = director.client.count_connections()
                 write_size(director, size)
                 done = lasthop(director, "apply", str(director.file))

@@ -108,8 +108,8 @@ def test_policy_promises_no_more_than_the_maps_hold() -> None:
         ("bucket", 64),
         ("connection", 128),
         ("table", 128),
-        ("live", 24),
-        ("slice", 80),
+        ("live", 32),
+        ("slice", 216),
     ],
 )
 def test_dtypes_are_as_large_as_the_kernels_structs(name: str, size: int) -> None:
