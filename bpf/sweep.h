@@ -7,6 +7,7 @@
 struct sweep_pass {
 	struct slice *slice;
 	struct ruleset *ruleset;
+	__u32 half;
 };
 
 static __always_inline void count_hop(__u32 id)
@@ -84,6 +85,20 @@ static __always_inline bool made_local(const struct connection *connection, __u6
 	return 0;
 }
 
+/* Whether a packet of a connection would be the kernel's, were it the first: a service by address comes before own addresses. */
+static __always_inline bool kernels(const struct connection *connection, __u64 word, const struct sweep_pass *pass)
+{
+	__u32 index = pass->half * MAX_SERVICES + connection->service;
+	struct service *service;
+
+	if (!made_local(connection, word, pass->slice) || WORD_FLAGS(word) & CONNECTION_BYPASSED)
+		return 0;
+	if (connection->service == SERVICE_NONE)
+		return 1;
+	service = bpf_map_lookup_elem(&services, &index);
+	return service && service->mark;
+}
+
 static __always_inline void sweep_connection(struct connection *connection, __u32 slot, const struct sweep_pass *pass)
 {
 	struct slice *slice = pass->slice;
@@ -96,7 +111,7 @@ static __always_inline void sweep_connection(struct connection *connection, __u3
 		slice->expired += expire(slice->table, slot, word);
 		return;
 	}
-	if (unlikely(slice->network_count) && made_local(connection, word, slice) && retire(slice->table, slot, word)) {
+	if (unlikely(slice->network_count) && kernels(connection, word, pass) && retire(slice->table, slot, word)) {
 		free_slot(slice->table, slot);
 		count(EVENT_MADE_LOCAL);
 		return;
@@ -149,9 +164,8 @@ static __always_inline struct ruleset *published_ruleset(__u32 *half)
 static __always_inline int sweep_slice(struct slice *request)
 {
 	struct sweep_pass pass = { .slice = request };
-	__u32 half = 0;
 
-	pass.ruleset = published_ruleset(&half);
+	pass.ruleset = published_ruleset(&pass.half);
 	if (!pass.ruleset)
 		return 1;
 	bpf_loop(request->count / WAYS, sweep_bucket, &pass, 0);

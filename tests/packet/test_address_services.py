@@ -102,3 +102,12 @@ def test_of_a_one_packet_service_every_datagram_is_scheduled_and_none_remembered
     hops = [rig.send("outside", udp(dport=53), ROUTER) for _ in range(4)]
     assert hops == [forwarded("OPENING", ("firewalls", FW[i % 2])) for i in range(4)]
     assert not rig.entries["word"].any()
+
+
+def test_its_connections_are_its_own_also_when_the_address_becomes_the_directors(rig: Rig) -> None:
+    """As where keepalived gives a director the virtual address while connections live."""
+    rig.publish(drawn(by_address(count=1)))
+    assert rig.send("outside", tcp(), ROUTER).verdict == "forwarded"
+    rig.publish(drawn(by_address(count=1), local=LOCAL))
+    assert rig.sweep(to=next(iter(LOCAL)))["connections"] == 1
+    assert rig.send("outside", tcp("A"), ROUTER) == forwarded("REQUEST", ("firewalls", FW[0]))

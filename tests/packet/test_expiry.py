@@ -10,6 +10,7 @@ import pytest
 
 from lasthop.dataplane.kernel import now_ns
 from lasthop.model.director import PROFILES, State
+from lasthop.model.service import WhenEmpty
 from tests.packet.entries import NS
 from tests.packet.frames import WWW, echo, error, reply, tcp, udp
 from tests.packet.plans import FW, ROUTER, firewalls, timeouts, two_box
@@ -143,3 +144,14 @@ def test_what_goes_to_an_address_that_is_the_directors_again_is_forgotten(
     assert rig.sweep()["connections"] == 2, "only who is asked to looks"
     assert rig.sweep(to=network)["connections"] == (1 if destination != WWW else 0)
     assert rig.send("outside", tcp("A", source, destination=destination), ROUTER) == rig.kernel("LOCAL")
+
+
+def test_what_bypasses_the_firewalls_is_the_kernels_already_and_stays_so(rig: Rig) -> None:
+    nobody = tuple(replace(each, usable=False) for each in firewalls(1))
+    plan = two_box(nobody, when_empty=WhenEmpty.BYPASS)
+    rig.publish(plan)
+    rig.entry = "tc"
+    assert rig.send("outside", tcp(), ROUTER) == rig.kernel("BYPASS")
+    network = ip_network(WWW)
+    rig.publish(replace(plan, local=frozenset({network})))
+    assert rig.sweep(to=network)["connections"] == 1
