@@ -19,6 +19,7 @@ from lasthop.model.leg import Leg, Mode, ReplyTo
 from lasthop.model.service import Service, VirtualAddress
 from lasthop.model.vlan import Vlan
 from tests.contract.dataplane_worlds import FIREWALLS, FW1, OUTSIDE, SPARE, connections, firewall, plan
+from tests.lab.tcx import needs_tcx
 
 if TYPE_CHECKING:
     from lasthop.policy.plan import Plan
@@ -129,6 +130,7 @@ def test_entries_that_somebody_adds_are_gone_again(kernel_world: KernelWorld) ->
     os.close(table.fd)
 
 
+@needs_tcx
 @pytest.mark.parametrize("kind", ["tcx", "xdp"])
 @pytest.mark.parametrize("way", ["detached", "unpinned"])
 def test_a_program_that_somebody_takes_off_a_leg_is_attached_again(
@@ -157,6 +159,7 @@ def test_an_interface_that_is_gone_is_nobodys_doing(kernel_world: KernelWorld) -
     assert altered(kernel_world) == {}
 
 
+@needs_tcx
 def test_a_leg_that_another_director_took_meanwhile_stays_his(kernel_world: KernelWorld) -> None:
     kernel_world.dataplane.publish(plan(kernel_world))
     (Pins(kernel_world.name).links / f"tcx-{kernel_world.links[OUTSIDE].ifindex}").unlink()
