@@ -7,6 +7,7 @@ all where they cannot differ. The maps are `lasthop.dataplane.leg_entries`'s.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from lasthop.dataplane.attach import alone
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lasthop.dataplane.libbpf import Map
     from lasthop.dataplane.publisher import Publisher
     from lasthop.policy.plan import Plan, PlannedLeg
+
+_log = logging.getLogger(__name__)
 
 
 class LegTable:
@@ -148,9 +151,10 @@ class LegTable:
             return
         try:
             self._attacher.attach_xdp(leg.name, leg.interface, leg.ifindex)
-        except DataPlaneError:
+        except DataPlaneError as error:
             if leg.mode is not Mode.AUTO:
                 raise
+            _log.info("leg %s goes by tc alone: %s", leg.name, error.problem)
             return
         self._xdp.add(leg.ifindex)
 
